@@ -1,0 +1,3 @@
+//! The whole system on one machine, with no accounts: for tests and demonstrations.
+
+pub mod http;
