@@ -84,7 +84,9 @@ where
     // Owned by this task, so that aborting it aborts every connection too.
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         // Latency on loopback is all that Nagle could add here.
         let _ = stream.set_nodelay(true);
         let handler = Arc::clone(&handler);
