@@ -1,28 +1,21 @@
 //! A real `redis-server` as a child process: own port, own data, never outliving its owner.
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Cmd, Value};
-use anyhow::{Context, bail};
+use ::redis::{Cmd, Value};
+use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-const BINARY: &str = "redis-server";
-const LOG_FILE: &str = "redis.log";
-/// Long enough to replay the append-only file of a big test run.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-const READY_POLL: Duration = Duration::from_millis(10);
+use self::process::{Process, connect, free_port, launch, launch_or_explain};
+
+mod process;
+
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Between picking a free port and binding it, another process may take it.
 const PORT_ATTEMPTS: u32 = 5;
 
@@ -59,6 +52,7 @@ impl DataDir {
         let Some(path) = given else {
             return Ok(Self::Temporary(TempDir::with_prefix("devstack-redis-")?));
         };
+        let path = std::path::absolute(path)?;
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot create the data directory {}", path.display()))?;
         Ok(Self::Given(path))
@@ -70,15 +64,6 @@ impl DataDir {
             Self::Given(path) => path,
         }
     }
-}
-
-/// Fields drop in this order: the watchdog must be gone before the process id it would signal is
-/// free for reuse.
-#[derive(Debug)]
-struct Process {
-    _watchdog: Child,
-    server: Child,
-    pid: u32,
 }
 
 impl RedisServer {
@@ -195,143 +180,21 @@ impl RedisServer {
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
-}
-
-async fn connect(port: u16) -> anyhow::Result<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        .set_response_timeout(Some(ANSWER_WITHIN));
-    let client = Client::open((Ipv4Addr::LOCALHOST.to_string(), port))?;
-    Ok(client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?)
-}
-
-async fn launch_or_explain(port: u16, dir: &Path) -> anyhow::Result<Process> {
-    match launch(port, dir).await? {
-        Ok(process) => Ok(process),
-        Err(status) => {
-            bail!(
-                "{BINARY} on port {port} ended with {status}: {}",
-                last_log_lines(dir)
-            )
-        }
-    }
-}
-
-/// The ready process, or how it ended before it was ready.
-async fn launch(port: u16, dir: &Path) -> anyhow::Result<Result<Process, ExitStatus>> {
-    let mut server = spawn_server(port, dir)?;
-    let Some(pid) = server.id() else {
-        bail!("{BINARY} has no process id")
-    };
-    let watchdog = spawn_watchdog(pid)?;
-    let deadline = Instant::now() + READY_WITHIN;
-    while !is_ready(port, pid).await {
-        if let Some(status) = server.try_wait()? {
-            return Ok(Err(status));
-        }
-        if Instant::now() > deadline {
-            bail!(
-                "{BINARY} not ready within {READY_WITHIN:?}: {}",
-                last_log_lines(dir)
-            );
-        }
-        sleep(READY_POLL).await;
-    }
-    Ok(Ok(Process {
-        _watchdog: watchdog,
-        server,
-        pid,
-    }))
-}
-
-fn spawn_server(port: u16, dir: &Path) -> anyhow::Result<Child> {
-    let spawned = Command::new(BINARY)
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--daemonize",
-            "no",
-        ])
-        .args([
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "everysec",
-            "--save",
-            "",
-        ])
-        .arg("--dir")
-        .arg(dir)
-        .arg("--logfile")
-        .arg(dir.join(LOG_FILE))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Ctrl-C in a terminal reaches the whole foreground group; the owner decides the order.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    match spawned {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("{BINARY} not found: run `make deps`")
-        }
-        spawned => spawned.with_context(|| format!("cannot start {BINARY}")),
-    }
-}
-
-/// Kills the server when this process ends without running destructors: the pipe to the shell's
-/// standard input closes with us, whatever ended us.
-fn spawn_watchdog(pid: u32) -> anyhow::Result<Child> {
-    Command::new("sh")
-        .args(["-c", r#"read -r _; kill -9 "$0""#, &pid.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot start the watchdog of {BINARY}"))
-}
-
-/// Answers `PING`, and is the process we started rather than one that won the port before it.
-async fn is_ready(port: u16, pid: u32) -> bool {
-    let Ok(mut connection) = connect(port).await else {
-        return false;
-    };
-    let answer: Result<(String, String), _> = ::redis::pipe()
-        .cmd("PING")
-        .cmd("INFO")
-        .arg("server")
-        .query_async(&mut connection)
-        .await;
-    let own_id = format!("process_id:{pid}");
-    answer.is_ok_and(|(pong, info)| pong == "PONG" && info.lines().any(|line| line == own_id))
-}
-
-fn last_log_lines(dir: &Path) -> String {
-    let log = std::fs::read_to_string(dir.join(LOG_FILE)).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().rev().take(3).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::net::TcpStream;
+    use tokio::process::Command;
+    use tokio::time::sleep;
+
+    use super::process::LOG_FILE;
+    use super::*;
 
     const OWNER_VARIABLE: &str = "DEVSTACK_TEST_DOOMED_OWNER";
 
     async fn refuses_connections_soon(addr: SocketAddr) {
         let refused = async {
             while TcpStream::connect(addr).await.is_ok() {
-                sleep(READY_POLL).await;
+                sleep(Duration::from_millis(10)).await;
             }
         };
         timeout(STOP_WITHIN, refused)

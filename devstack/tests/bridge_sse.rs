@@ -1,4 +1,10 @@
 //! Server-sent events: the transcripts S1 to S9 of the Upstash REST reference, and how streams end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod bridge_support;
 

@@ -1,4 +1,10 @@
 //! The test vectors of the Upstash REST reference, sent over plain HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod bridge_support;
 
@@ -122,11 +128,8 @@ async fn prepare(redis: &mut MultiplexedConnection, vector: &Vector) {
     let mut pipeline = redis::pipe();
     pipeline.cmd("FLUSHALL").cmd("SCRIPT").arg("FLUSH");
     for preparation in &vector.pre {
-        let words = preparation.words();
         let mut command = redis::Cmd::new();
-        words.iter().for_each(|word| {
-            command.arg(word);
-        });
+        command.arg(preparation.words());
         pipeline.add_command(command);
     }
     pipeline.exec_async(redis).await.unwrap();

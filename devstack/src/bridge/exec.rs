@@ -145,10 +145,9 @@ impl Executor {
         }
         let table = self.table().await?;
         let writes = commands.iter().any(|command| table.may_write(command));
-        let replies = self.pool.exchange(commands).await;
-        // Also after a failure: the write may have happened.
+        // Before sending: a request that fails or is cancelled may have written all the same.
         self.writes.fetch_add(u64::from(writes), Ordering::AcqRel);
-        let replies = replies?;
+        let replies = self.pool.exchange(commands).await?;
         if replies.iter().any(is_loading) {
             return Err(Error::other("the backend is loading its data"));
         }

@@ -3,7 +3,7 @@
 //! It answers as the Upstash REST reference describes, so that the client used in production can be
 //! tested without an account. What the reference leaves open is decided in the module that has to.
 //!
-//! A request passes through [`service`] (authentication to answer), `request` (HTTP to commands),
+//! A request passes through `service` (authentication to answer), `request` (HTTP to commands),
 //! `policy` and `limits` (what is refused), `lua` (scripts stock Redis would not take), `exec` and
 //! `pool` (the backend), `encode` or `sse` (the answer). `faults`, `billing` and `control` serve
 //! tests.

@@ -82,11 +82,13 @@ impl Service {
         if lock(&self.faults).is_empty() {
             return None;
         }
-        let table = self.executor.table().await.ok()?;
+        let table = self.executor.table().await.ok();
         let commands = call.commands();
         let newest = self.executor.sync_token();
         let may_be_stale = matches!(call, Call::Single(_) | Call::Pipeline(_))
-            && commands.iter().all(|command| table.is_read_only(command))
+            && commands
+                .iter()
+                .all(|command| table.is_some_and(|table| table.is_read_only(command)))
             && headers
                 .get(SYNC_TOKEN)
                 .is_none_or(|token| token != newest.as_str());

@@ -10,7 +10,7 @@ use super::resp::Reply;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Traits {
     read_only: bool,
-    may_write: bool,
+    writes: bool,
     first_key: i64,
     last_key: i64,
     step: i64,
@@ -55,8 +55,10 @@ impl CommandTable {
         self.traits(command).is_some_and(|traits| traits.read_only)
     }
 
+    /// A script writes without being flagged as a writer.
     pub(crate) fn may_write(&self, command: &Command) -> bool {
-        self.traits(command).is_some_and(|traits| traits.may_write)
+        matches!(command.name.as_str(), "EVAL" | "EVALSHA" | "FCALL")
+            || self.traits(command).is_some_and(|traits| traits.writes)
     }
 
     /// The arguments that are keys, except those behind a count that is not a script's.
@@ -99,7 +101,7 @@ fn add(table: &mut HashMap<String, Traits>, entry: &Reply) {
     };
     let traits = Traits {
         read_only: has("readonly"),
-        may_write: has("write") || has("may_replicate"),
+        writes: has("write"),
         first_key: integer(first),
         last_key: integer(last),
         step: integer(step),

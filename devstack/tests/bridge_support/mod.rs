@@ -114,11 +114,13 @@ impl Answer {
 }
 
 fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: bridge\r\n");
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    let length = body.len().to_string();
+    let fields = headers.iter().chain(&[("Host", "bridge")]).copied();
+    let fields: String = fields
+        .chain([("Content-Length", length.as_str())])
+        .map(|(name, value)| [name, ": ", value, "\r\n"].concat())
+        .collect();
+    let head = format!("{method} {target} HTTP/1.1\r\n{fields}\r\n");
     [head.as_bytes(), body].concat()
 }
 
