@@ -3,12 +3,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests fail as tests do"
+    reason = "what tests call fails as tests do"
 )]
 
 mod bridge_support;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bridge_support::{Answer, READ_ONLY_TOKEN, Stack, TOKEN, abandon, eventually, send};
@@ -300,6 +301,20 @@ async fn a_backend_that_is_down_is_a_503_until_it_is_back() {
     );
     stack.redis.restart().await.unwrap();
     assert_eq!(stack.run(json!(["GET", "k"])).await, "v");
+}
+
+#[tokio::test]
+async fn connections_that_died_while_idle_are_not_used_again() {
+    let mut stack = Stack::start().await;
+    let pings: JoinSet<_> = (0..8).map(|_| stack.bridge.addr()).map(ping).collect();
+    pings.join_all().await;
+    stack.redis.restart().await.unwrap();
+    assert_eq!(ping(stack.bridge.addr()).await, 200);
+}
+
+async fn ping(bridge: SocketAddr) -> u16 {
+    let target = format!("/ping?_token={TOKEN}");
+    send(bridge, "GET", &target, &[], b"").await.unwrap().status
 }
 
 #[tokio::test]
