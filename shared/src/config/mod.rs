@@ -19,12 +19,17 @@ pub use redis::{RedisArgs, RedisConfig};
 /// Exit code of a process that is configured wrongly (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
 
-/// Reads flags, then the environment, then `.env` of the working directory; an empty variable counts
+/// Reads flags, then the environment, then `.env` or else `.env.local` of the working
+/// directory; an empty variable counts
 /// as unset. Help, version and unknown flags end the process as clap does.
 #[must_use]
 pub fn parse<C: CommandFactory + FromArgMatches>() -> C {
-    // A missing .env is the normal case; real variables win over it.
-    let _ = dotenvy::dotenv();
+    // A missing file is the normal case; real variables win over it, and the first file over the next.
+    for file in [".env", ".env.local"] {
+        if dotenvy::from_path(file).is_ok() {
+            break;
+        }
+    }
     let command = C::command().mut_args(|arg| {
         let is_empty = arg
             .get_env()
@@ -49,8 +54,7 @@ pub fn report(error: &ConfigError) -> ExitCode {
 }
 
 /// Names of set variables that the predecessor knew and that mean nothing here.
-#[must_use]
-pub fn ignored_variables() -> Vec<String> {
+fn ignored_variables() -> Vec<String> {
     let mut names: Vec<String> = std::env::vars_os()
         .filter_map(|(name, _)| name.into_string().ok())
         .filter(|name| {
@@ -61,6 +65,24 @@ pub fn ignored_variables() -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Says once which set variables mean nothing here.
+pub fn log_ignored_variables() {
+    let ignored = ignored_variables();
+    if !ignored.is_empty() {
+        tracing::info!(
+            variables = ignored.join(", "),
+            "these variables have no meaning here"
+        );
+    }
+}
+
+/// Prints the effective values for `config check`.
+pub fn print_effective(values: &[(&'static str, String)]) {
+    for (name, value) in values {
+        println!("{name}={value}");
+    }
 }
 
 /// `config check`: what both binaries offer beside running.
