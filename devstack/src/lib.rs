@@ -1,3 +1,5 @@
 //! The whole system on one machine, with no accounts: for tests and demonstrations.
 
+pub mod bridge;
 pub mod http;
+pub mod redis;
