@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use shared::admin::{self, Readiness};
-use shared::config::{RedisConfig, ignored_variables};
+use shared::config::{RedisConfig, log_ignored_variables};
 use shared::redis::Redis;
 use shared::schema::{self, SchemaError};
 use shared::store::Store;
@@ -78,10 +78,7 @@ pub async fn start(config: &ApiConfig) -> Result<(), StartError> {
         () = stop.cancelled() => return Ok(()),
     };
     let listeners = Listeners::bind(config).await?;
-    let ignored = ignored_variables();
-    if !ignored.is_empty() {
-        tracing::info!(names = ignored.join(", "), "ignored variables");
-    }
+    log_ignored_variables();
     tracing::warn!("requests are not authenticated: let only trusted callers reach this port");
     run(config, listeners, redis, metrics, stop).await
 }
