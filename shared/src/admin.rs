@@ -1,6 +1,7 @@
 //! The admin listener: `/metrics`, `/livez`, `/readyz`, away from the public port.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -71,6 +72,26 @@ impl Readiness {
         };
         (!answers).then_some("redis")
     }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr}: {cause}")]
+pub struct BindError {
+    /// The address.
+    pub addr: SocketAddr,
+    /// What the system said.
+    pub cause: std::io::Error,
+}
+
+/// Binds a listener and says where in the log; `name` tells which one it is.
+pub async fn bind(name: &str, addr: SocketAddr) -> Result<TcpListener, BindError> {
+    let listener = TcpListener::bind(addr)
+        .await
+        .map_err(|cause| BindError { addr, cause })?;
+    let addr = listener.local_addr().unwrap_or(addr);
+    tracing::info!(listener = name, %addr, "listening");
+    Ok(listener)
 }
 
 /// Serves until `stop` is cancelled.

@@ -1,5 +1,6 @@
 //! The version of the Redis layout. Processes refuse a layout that they do not know.
 
+use crate::config::RedisConfig;
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat};
 
 /// The layout that this version reads and writes.
@@ -20,6 +21,13 @@ pub enum SchemaError {
         /// What is there.
         found: String,
     },
+}
+
+/// Connects and checks the layout, trying again as often as is configured.
+pub async fn connect(config: &RedisConfig) -> Result<Redis, SchemaError> {
+    let redis = Redis::new(&config.options)?;
+    ensure(&redis, &config.keys).await?;
+    Ok(redis)
 }
 
 /// Checks the layout; an empty deployment is claimed for this version.

@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use shared::redis::Redis;
-use shared::{config, schema, shutdown, telemetry};
-use tokio::net::TcpListener;
+use shared::{admin, config, schema, shutdown, telemetry};
 use worker::config::{Cli, CliCommand, WorkerConfig};
 
-fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     let cli: Cli = config::parse();
     let (config, effective) = cli.read();
     let config = match config {
@@ -19,17 +18,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::start_logging(&config.common);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "no runtime");
-            return ExitCode::FAILURE;
-        }
-    };
-    match runtime.block_on(start(config)) {
+    match start(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -39,13 +28,14 @@ fn main() -> ExitCode {
 }
 
 async fn start(config: WorkerConfig) -> anyhow::Result<()> {
+    let stop = shutdown::on_signal()?;
     let metrics = telemetry::start_metrics()?;
     config::log_ignored_variables();
-    shared::tls::install();
-    let stop = shutdown::on_signal()?;
-    let redis = Redis::new(&config.redis.options)?;
-    schema::ensure(&redis, &config.redis.keys).await?;
-    let listener = TcpListener::bind((config.common.host, config.common.metrics_port)).await?;
-    tracing::info!(listener = "admin", addr = %listener.local_addr()?, "listening");
+    let redis = tokio::select! {
+        redis = schema::connect(&config.redis) => redis?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let addr = (config.common.host, config.common.metrics_port).into();
+    let listener = admin::bind("admin", addr).await?;
     worker::run(config, redis, listener, metrics, stop).await
 }
