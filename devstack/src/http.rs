@@ -117,6 +117,18 @@ where
     }
 }
 
+/// A client for loopback: a request that takes half a minute is lost.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    // The client wants a TLS provider even where only plain HTTP is spoken; one that is installed
+    // already serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .unwrap_or_default()
+}
+
 /// A whole body.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed_unsync()

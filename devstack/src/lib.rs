@@ -2,4 +2,5 @@
 
 pub mod bridge;
 pub mod http;
+mod process;
 pub mod redis;

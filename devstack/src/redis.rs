@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use ::redis::{Cmd, Value};
 use anyhow::Context;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
-use tokio::time::timeout;
 
-use self::process::{Process, connect, free_port, launch, launch_or_explain};
+use self::process::{connect, launch, launch_or_explain};
+use crate::process::{Process, free_port};
 
 mod process;
 
@@ -113,7 +111,7 @@ impl RedisServer {
     /// Process id; `None` after [`RedisServer::stop`] or [`RedisServer::kill`].
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(|process| process.pid)
+        self.process.as_ref().map(Process::pid)
     }
 
     /// The directory of its data and its log.
@@ -127,10 +125,10 @@ impl RedisServer {
     /// # Errors
     /// The process cannot be signalled or awaited.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
-        let Some(Process { mut server, .. }) = self.process.take() else {
-            return Ok(());
-        };
-        server.kill().await.context("cannot kill redis-server")
+        match self.process.take() {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
     }
 
     /// Ends it as an operator would (SIGTERM, flushing its file), or kills it after 10 seconds.
@@ -139,16 +137,9 @@ impl RedisServer {
     /// # Errors
     /// The process cannot be signalled or awaited.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
-        let Some(Process {
-            mut server, pid, ..
-        }) = self.process.take()
-        else {
-            return Ok(());
-        };
-        kill(Pid::from_raw(pid as i32), Signal::SIGTERM).context("cannot stop redis-server")?;
-        match timeout(STOP_WITHIN, server.wait()).await {
-            Ok(exited) => exited.map(drop).context("cannot await redis-server"),
-            Err(_) => server.kill().await.context("cannot kill redis-server"),
+        match self.process.take() {
+            Some(process) => process.stop(STOP_WITHIN).await,
+            None => Ok(()),
         }
     }
 

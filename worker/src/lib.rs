@@ -39,6 +39,9 @@ use crate::pulse::{ProviderHealth, Pulse};
 use crate::reconcile::{Notifier, Reconciler};
 use crate::webhook::{Deliverer, DelivererOptions};
 
+/// On top of the shutdown time-out, for settling what finished within it.
+const SETTLE_GRACE: Duration = Duration::from_secs(3);
+
 /// Works until `stop` is cancelled, then finishes what runs within the shutdown time-out.
 ///
 /// # Errors
@@ -79,9 +82,25 @@ pub async fn run(
         permits = config.permits,
         "working"
     );
-    let delayed = delayed(&stop, config.common.shutdown_delay);
+    let ending = delayed(&stop, config.common.shutdown_delay);
     let grace = config.common.shutdown_timeout;
-    runner::run(queue, Arc::new(work), config.permits, pulse, delayed, grace).await;
+    let working = runner::run(
+        queue,
+        Arc::new(work),
+        config.permits,
+        pulse,
+        ending.clone(),
+        grace,
+    );
+    let hard_stop = async {
+        ending.cancelled().await;
+        tokio::time::sleep(grace + SETTLE_GRACE).await;
+    };
+    tokio::select! {
+        () = working => {}
+        // Redis is away, most likely: what is not settled comes back when its lease ends.
+        () = hard_stop => tracing::warn!("stopped with results that could not be settled"),
+    }
     closed.cancel();
     serving.await.context("the admin listener")?;
     tracing::info!("stopped");

@@ -1,7 +1,7 @@
 //! The `redis-server` process itself: spawned, watched, awaited until it answers.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,8 +9,10 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client};
 use anyhow::{Context, bail};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep};
+
+use crate::process::Process;
 
 const BINARY: &str = "redis-server";
 pub(super) const LOG_FILE: &str = "redis.log";
@@ -19,20 +21,6 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const READY_POLL: Duration = Duration::from_millis(10);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-/// Fields drop in this order: the watchdog must be gone before the process id it would signal is
-/// free for reuse.
-#[derive(Debug)]
-pub(super) struct Process {
-    _watchdog: Child,
-    pub(super) server: Child,
-    pub(super) pid: u32,
-}
-
-pub(super) fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
-}
 
 pub(super) async fn connect(port: u16) -> anyhow::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
@@ -58,14 +46,10 @@ pub(super) async fn launch_or_explain(port: u16, dir: &Path) -> anyhow::Result<P
 
 /// The ready process, or how it ended before it was ready.
 pub(super) async fn launch(port: u16, dir: &Path) -> anyhow::Result<Result<Process, ExitStatus>> {
-    let mut server = spawn_server(port, dir)?;
-    let Some(pid) = server.id() else {
-        bail!("{BINARY} has no process id")
-    };
-    let watchdog = spawn_watchdog(pid)?;
+    let mut process = spawn_server(port, dir)?;
     let deadline = Instant::now() + READY_WITHIN;
-    while !is_ready(port, pid).await {
-        if let Some(status) = server.try_wait()? {
+    while !is_ready(port, process.pid()).await {
+        if let Some(status) = process.ended()? {
             return Ok(Err(status));
         }
         if Instant::now() > deadline {
@@ -76,15 +60,12 @@ pub(super) async fn launch(port: u16, dir: &Path) -> anyhow::Result<Result<Proce
         }
         sleep(READY_POLL).await;
     }
-    Ok(Ok(Process {
-        _watchdog: watchdog,
-        server,
-        pid,
-    }))
+    Ok(Ok(process))
 }
 
-fn spawn_server(port: u16, dir: &Path) -> anyhow::Result<Child> {
-    let spawned = Command::new(BINARY)
+fn spawn_server(port: u16, dir: &Path) -> anyhow::Result<Process> {
+    let mut command = Command::new(BINARY);
+    command
         .args([
             "--port",
             &port.to_string(),
@@ -105,33 +86,14 @@ fn spawn_server(port: u16, dir: &Path) -> anyhow::Result<Child> {
         .arg(dir)
         .arg("--logfile")
         .arg(dir.join(LOG_FILE))
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        // Ctrl-C in a terminal reaches the whole foreground group; the owner decides the order.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    match spawned {
+        .stderr(Stdio::null());
+    match Process::spawn(&mut command) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             bail!("{BINARY} not found: run `make deps`")
         }
         spawned => spawned.with_context(|| format!("cannot start {BINARY}")),
     }
-}
-
-/// Kills the server when this process ends without running destructors: the pipe to the shell's
-/// standard input closes with us, whatever ended us.
-fn spawn_watchdog(pid: u32) -> anyhow::Result<Child> {
-    Command::new("sh")
-        .args(["-c", r#"read -r _; kill -9 "$0""#, &pid.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot start the watchdog of {BINARY}"))
 }
 
 /// Answers `PING`, and is the process we started rather than one that won the port before it.
