@@ -19,7 +19,7 @@ const MAX_MEDIA_TYPE: usize = 256;
 /// Reads a JSON body as bytes; nothing at all counts as an empty one.
 pub(crate) async fn read(
     headers: &HeaderMap,
-    body: Incoming,
+    mut body: Incoming,
     limit: usize,
     deadline: Instant,
 ) -> Result<Bytes, ApiError> {
@@ -32,10 +32,13 @@ pub(crate) async fn read(
         discard(headers, body);
         return Err(ApiError::BodyTooLarge { limit });
     }
-    let mut limited = Limited::new(body, limit);
-    match timeout_at(deadline, (&mut limited).collect()).await {
+    let collected = timeout_at(deadline, Limited::new(&mut body, limit).collect()).await;
+    match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { limit }),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            discard(headers, body);
+            Err(ApiError::BodyTooLarge { limit })
+        }
         Ok(Err(error)) => Err(ApiError::BodyBroken(error.to_string())),
         Err(_) => Err(ApiError::BodyTimeout),
     }

@@ -110,12 +110,15 @@ pub async fn run(
     );
     let close = CancellationToken::new();
     let public = server::serve(listeners.public, Arc::new(app), close.clone());
+    let stop_probes = CancellationToken::new();
     let probes = admin::serve(
         listeners.admin,
         metrics,
         readiness.clone(),
-        CancellationToken::new(),
+        stop_probes.clone(),
     );
+    // Probes and scrapers are served until the very end.
+    let _stop_probes = stop_probes.drop_guard();
     readiness.started();
 
     let drain = async {

@@ -56,8 +56,9 @@ fn check_host(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
 
 fn is_host(bytes: &[u8]) -> bool {
     Authority::try_from(bytes).is_ok_and(|authority| {
-        let port_is_fine = authority.port().is_none() || authority.port_u16().is_some();
-        port_is_fine && !authority.host().is_empty() && !authority.as_str().contains('@')
+        let (whole, host) = (authority.as_str(), authority.host());
+        let port_is_fine = whole == host || authority.port_u16().is_some();
+        port_is_fine && !host.is_empty() && !whole.contains('@')
     })
 }
 
