@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use api::{ApiConfig, Cli, CliCommand};
-use shared::config::{ConfigCommand, parse, report};
+use shared::config::{ConfigCommand, parse, print_effective, report};
 use shared::telemetry::start_logging;
 
 #[tokio::main]
@@ -14,9 +14,7 @@ async fn main() -> ExitCode {
         Err(error) => return report(&error),
     };
     if let Some(CliCommand::Config(ConfigCommand::Check)) = cli.command {
-        for (name, value) in effective {
-            println!("{name}={value}");
-        }
+        print_effective(&effective);
         return ExitCode::SUCCESS;
     }
     start_logging(&config.common);

@@ -1,11 +1,10 @@
 //! The life of the process: connect, bind, serve, drain.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
-use shared::admin::{self, Readiness};
-use shared::config::{RedisConfig, log_ignored_variables};
+use shared::admin::{self, BindError, Readiness};
+use shared::config::log_ignored_variables;
 use shared::redis::Redis;
 use shared::schema::{self, SchemaError};
 use shared::store::Store;
@@ -26,13 +25,8 @@ pub enum StartError {
     #[error(transparent)]
     Redis(#[from] SchemaError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {addr}: {cause}")]
-    Bind {
-        /// The address.
-        addr: SocketAddr,
-        /// What the system said.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The metrics recorder cannot be installed.
     #[error("cannot start metrics: {0}")]
     Metrics(#[from] BuildError),
@@ -58,15 +52,10 @@ impl Listeners {
     pub async fn bind(config: &ApiConfig) -> Result<Self, StartError> {
         let host = config.common.host;
         Ok(Self {
-            public: bind((host, config.port).into()).await?,
-            admin: bind((host, config.common.metrics_port).into()).await?,
+            public: admin::bind("public", (host, config.port).into()).await?,
+            admin: admin::bind("admin", (host, config.common.metrics_port).into()).await?,
         })
     }
-}
-
-async fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind(addr).await;
-    bound.map_err(|cause| StartError::Bind { addr, cause })
 }
 
 /// Serves until a signal ends it. No port is bound before Redis was reached.
@@ -74,19 +63,13 @@ pub async fn start(config: &ApiConfig) -> Result<(), StartError> {
     let stop = shutdown::on_signal().map_err(StartError::Signals)?;
     let metrics = telemetry::start_metrics()?;
     let redis = tokio::select! {
-        redis = connect(&config.redis) => redis?,
+        redis = schema::connect(&config.redis) => redis?,
         () = stop.cancelled() => return Ok(()),
     };
     let listeners = Listeners::bind(config).await?;
     log_ignored_variables();
     tracing::warn!("requests are not authenticated: let only trusted callers reach this port");
     run(config, listeners, redis, metrics, stop).await
-}
-
-async fn connect(config: &RedisConfig) -> Result<Redis, SchemaError> {
-    let redis = Redis::new(&config.options)?;
-    schema::ensure(&redis, &config.keys).await?;
-    Ok(redis)
 }
 
 /// Serves on sockets that are bound already, until `stop` is cancelled and what was asked before is
@@ -98,8 +81,6 @@ pub async fn run(
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
-    announce("listening", &listeners.public);
-    announce("admin listening", &listeners.admin);
     let readiness = Readiness::new(redis.clone(), stop.clone());
     let app = App::new(
         Store::new(redis, config.redis.keys.clone()),
@@ -136,10 +117,4 @@ pub async fn run(
         () = probes => {}
     }
     Ok(())
-}
-
-fn announce(what: &str, listener: &TcpListener) {
-    if let Ok(addr) = listener.local_addr() {
-        tracing::info!(%addr, "{what}");
-    }
 }
