@@ -1,1 +1,28 @@
-//! Library of this binary.
+//! The HTTP front door: validates, writes what is wanted into Redis, and reads what is.
+//!
+//! Stateless: any number of replicas answer alike. It never talks to the provider.
+
+#![forbid(unsafe_code)]
+
+mod app;
+mod body;
+mod config;
+mod connection;
+mod context;
+mod create;
+mod error;
+mod handlers;
+mod json;
+mod metrics;
+mod process;
+mod reply;
+mod router;
+mod server;
+mod system;
+mod target;
+mod traffic;
+mod validate;
+mod view;
+
+pub use config::{ApiArgs, ApiConfig, Cli, CliCommand};
+pub use process::{Listeners, StartError, run, start};

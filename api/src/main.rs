@@ -1,2 +1,30 @@
-//! Entry point.
-fn main() {}
+//! `novita-api`: the stateless HTTP front door.
+
+use std::process::ExitCode;
+
+use api::{ApiConfig, Cli, CliCommand};
+use shared::config::{ConfigCommand, parse, print_effective, report};
+use shared::telemetry::start_logging;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli: Cli = parse();
+    let (config, effective) = match ApiConfig::read(&cli.args) {
+        Ok(read) => read,
+        Err(error) => return report(&error),
+    };
+    if let Some(CliCommand::Config(ConfigCommand::Check)) = cli.command {
+        print_effective(&effective);
+        return ExitCode::SUCCESS;
+    }
+    start_logging(&config.common);
+    // Fails only when a provider is installed already, which serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match api::start(&config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

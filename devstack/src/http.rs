@@ -84,7 +84,9 @@ where
     // Owned by this task, so that aborting it aborts every connection too.
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         // Latency on loopback is all that Nagle could add here.
         let _ = stream.set_nodelay(true);
         let handler = Arc::clone(&handler);
@@ -113,6 +115,18 @@ where
         Ok(body) => handler(Request::from_parts(head, body.to_bytes())).await,
         Err(_) => Ok(empty(StatusCode::PAYLOAD_TOO_LARGE)),
     }
+}
+
+/// A client for loopback: a request that takes half a minute is lost.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    // The client wants a TLS provider even where only plain HTTP is spoken; one that is installed
+    // already serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .unwrap_or_default()
 }
 
 /// A whole body.

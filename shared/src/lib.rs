@@ -1,1 +1,16 @@
-//! What two or more of the binaries need.
+//! What two or more of the binaries need: the model, Redis and the queue, configuration, telemetry.
+
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod backoff;
+pub mod clock;
+pub mod config;
+pub mod model;
+pub mod queue;
+pub mod redis;
+pub mod schema;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod tls;

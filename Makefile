@@ -1,0 +1,57 @@
+# The commands that people and CI use alike.
+
+CARGO ?= cargo
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: deps build ## Bring up everything, show an instance becoming ready, stay up
+	target/debug/devstack $(ARGS)
+
+.PHONY: demo
+demo: deps build ## The same once: create, ready, webhooks, delete, check the ledger, exit
+	target/debug/devstack --once $(ARGS)
+
+.PHONY: test
+test: deps deps-test build ## Run the whole suite
+	$(CARGO) test --workspace --locked
+
+.PHONY: check
+check: deps-check ## Formatting, lints, licences and versions, documentation
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) deny --offline --locked check licenses bans sources
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+.PHONY: bench
+bench: deps ## Cold start and idle memory of each production process, release build
+	$(CARGO) build --workspace --release --locked
+	target/release/devstack --bench $(ARGS)
+
+.PHONY: build
+build:
+	$(CARGO) build --workspace --locked
+
+.PHONY: deps
+deps: ## Install redis-server if it is missing
+	@scripts/install.sh redis-server
+
+.PHONY: deps-test
+deps-test:
+	@scripts/install.sh redis-server python3
+
+.PHONY: deps-check
+deps-check:
+	@command -v cargo-deny >/dev/null || { \
+	  echo "cargo-deny is missing: building it once (a few minutes)"; \
+	  $(CARGO) install --quiet --locked cargo-deny --version 0.20.2; }
+	@$(CARGO) fetch --locked --quiet
+
+.PHONY: clean
+clean: ## Remove what was built
+	$(CARGO) clean

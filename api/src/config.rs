@@ -1,0 +1,123 @@
+//! What the API process is told, read and checked.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use shared::config::{
+    Common, CommonArgs, ConfigCommand, ConfigError, Reader, RedisArgs, RedisConfig,
+};
+
+const DEFAULT_METRICS_PORT: u16 = 9464;
+
+/// The command line of `novita-api`.
+#[derive(Debug, Parser)]
+#[command(name = "novita-api", version, about = "The Novita GPU Instance API")]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<CliCommand>,
+    /// Flags and variables.
+    #[command(flatten)]
+    pub args: ApiArgs,
+}
+
+/// What `novita-api` can do beside serving.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CliCommand {
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Flags and variables of the API process.
+#[derive(Debug, Clone, Args)]
+pub struct ApiArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// Port of the public listener; 0 picks a free one
+    #[arg(long, env = "PORT", default_value = "3000")]
+    port: String,
+    #[command(flatten)]
+    redis: RedisArgs,
+    /// Longest time for one request, in ms (5000 to 120000)
+    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30000")]
+    request_timeout: String,
+    /// Largest request body, in bytes (1024 to 10485760)
+    #[arg(long, env = "REQUEST_BODY_LIMIT", default_value = "1048576")]
+    request_body_limit: String,
+    /// Public connections at a time; more wait (1 to 100000)
+    #[arg(long, env = "MAX_CONNECTIONS", default_value = "4096")]
+    max_connections: String,
+}
+
+/// The configuration of the API process.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// What every process is told.
+    pub common: Common,
+    /// Port of the public listener; 0 picks a free one.
+    pub port: u16,
+    /// Which Redis.
+    pub redis: RedisConfig,
+    /// What a caller may take.
+    pub limits: Limits,
+}
+
+/// What a caller may take of this process.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Longest time for one request, reading its body included.
+    pub request_timeout: Duration,
+    /// Longest time for a request's body to arrive.
+    pub body_timeout: Duration,
+    /// Largest request body in bytes.
+    pub body_limit: usize,
+    /// Public connections at a time; more wait unaccepted.
+    pub max_connections: usize,
+    /// Longest time for a request's head to arrive.
+    pub head_timeout: Duration,
+    /// How long a connection is kept that asks for nothing, or does not take its answer.
+    pub idle_timeout: Duration,
+}
+
+/// Variables with their effective values, secrets masked.
+type Effective = Vec<(&'static str, String)>;
+
+impl ApiConfig {
+    /// Reads and checks; tells every problem at once.
+    pub fn read(args: &ApiArgs) -> Result<(Self, Effective), ConfigError> {
+        let mut reader = Reader::default();
+        let common = args.common.read(&mut reader, DEFAULT_METRICS_PORT);
+        if common.shutdown_delay >= common.shutdown_timeout {
+            reader.problem("SHUTDOWN_DELAY_MS", "must be below SHUTDOWN_TIMEOUT_MS");
+        }
+        let port = reader.int("PORT", &args.port, 0..=65535) as u16;
+        if port != 0 && port == common.metrics_port {
+            reader.problem("PORT", "is the same as METRICS_PORT");
+        }
+        let redis = args.redis.read(&mut reader);
+        let request_timeout =
+            reader.millis("REQUEST_TIMEOUT", &args.request_timeout, 5000..=120_000);
+        let body_limit = reader.int(
+            "REQUEST_BODY_LIMIT",
+            &args.request_body_limit,
+            1024..=10 * 1024 * 1024,
+        );
+        let max_connections = reader.int("MAX_CONNECTIONS", &args.max_connections, 1..=100_000);
+        let effective = reader.effective().to_vec();
+        let config = redis.map(|redis| Self {
+            common,
+            port,
+            redis,
+            limits: Limits {
+                request_timeout,
+                body_timeout: Duration::from_secs(30),
+                body_limit: body_limit as usize,
+                max_connections: max_connections as usize,
+                head_timeout: Duration::from_secs(10),
+                idle_timeout: Duration::from_secs(75),
+            },
+        });
+        Ok((reader.finish(config)?, effective))
+    }
+}

@@ -1,0 +1,235 @@
+//! Everything that can go wrong with a request, with one sentence for the log and one for the caller.
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use shared::redis::RedisError;
+use shared::store::StoreError;
+
+/// Why a request was not done. `Display` is for our log, [`ApiError::face`] for the caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("invalid request: {} problem(s)", .problems.len())]
+    Invalid {
+        /// The heading above the problems.
+        message: &'static str,
+        problems: Vec<Problem>,
+    },
+    #[error("malformed JSON: {0}")]
+    Json(String),
+    #[error("bad framing: {0}")]
+    Framing(&'static str),
+    #[error("the request target is too long")]
+    TargetTooLong,
+    #[error("unknown transfer coding")]
+    TransferEncoding,
+    #[error("no such route")]
+    NoRoute { method: String, path: String },
+    #[error("method not allowed")]
+    MethodNotAllowed { allow: String },
+    #[error("no such instance: {0}")]
+    NoInstance(String),
+    #[error("no such operation: {0}")]
+    NoOperation(String),
+    #[error("the name is held by {holder}")]
+    NameTaken { name: String, holder: String },
+    #[error("the instance kept changing under our hands")]
+    Contended,
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the body is not JSON by its headers")]
+    MediaType,
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("the body broke off: {0}")]
+    BodyBroken(String),
+    #[error("not finished in time")]
+    Overdue,
+    #[error("not ready: {0}")]
+    NotReady(&'static str),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("panicked: {0}")]
+    Panicked(String),
+}
+
+/// One thing that is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Problem {
+    /// Its name.
+    pub(crate) field: String,
+    /// The rule it breaks.
+    pub(crate) message: String,
+    /// What was sent, where showing it back is harmless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<Value>,
+}
+
+/// An error as the caller sees it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Face {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) retry: Retry,
+}
+
+/// What a caller may hope for from repeating a failed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// The same again.
+    Useless,
+    /// Success, perhaps, after a second.
+    Soon,
+}
+
+const INTERNAL: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR");
+
+impl ApiError {
+    /// Problems with fields.
+    pub(crate) fn invalid(problems: Vec<Problem>) -> Self {
+        Self::Invalid {
+            message: "Validation failed",
+            problems,
+        }
+    }
+
+    /// What the caller is told.
+    pub(crate) fn face(&self) -> Face {
+        let (status, code) = self.status_and_code();
+        Face {
+            status,
+            code,
+            message: self.public_message(),
+            retry: self.retry(),
+        }
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Invalid { .. } => (S::BAD_REQUEST, "VALIDATION_ERROR"),
+            Self::Json(_) => (S::BAD_REQUEST, "INVALID_JSON"),
+            Self::Framing(_) | Self::BodyBroken(_) => (S::BAD_REQUEST, "INVALID_REQUEST"),
+            Self::TargetTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG"),
+            Self::TransferEncoding => (S::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
+            Self::NoRoute { .. } => (S::NOT_FOUND, "NOT_FOUND"),
+            Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::NoInstance(_) => (S::NOT_FOUND, "INSTANCE_NOT_FOUND"),
+            Self::NoOperation(_) => (S::NOT_FOUND, "OPERATION_NOT_FOUND"),
+            Self::NameTaken { .. } => (S::CONFLICT, "INSTANCE_ALREADY_EXISTS"),
+            Self::Contended => (S::CONFLICT, "RESOURCE_CONFLICT"),
+            Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, "REQUEST_TIMEOUT"),
+            Self::Store(error) if !is_outage(error) => INTERNAL,
+            Self::Overdue | Self::NotReady(_) | Self::Store(_) => {
+                (S::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
+            }
+            Self::Panicked(_) => INTERNAL,
+        }
+    }
+
+    /// Server errors are fixed sentences: their cause is for the log.
+    fn public_message(&self) -> String {
+        match self {
+            Self::Invalid { message, .. } => (*message).to_owned(),
+            Self::Json(why) => format!("The request body is not valid JSON: {why}"),
+            Self::Framing(why) => (*why).to_owned(),
+            Self::TargetTooLong => "The request target is longer than 8192 bytes".to_owned(),
+            Self::TransferEncoding => "The only transfer coding is chunked".to_owned(),
+            Self::NoRoute { method, path } => format!("Route {method} {path} not found"),
+            Self::MethodNotAllowed { allow } => {
+                format!("Method not allowed here; allowed: {allow}")
+            }
+            Self::NoInstance(id) => format!("Instance not found: {id}"),
+            Self::NoOperation(id) => format!("Operation not found: {id}"),
+            Self::NameTaken { name, holder } => {
+                format!("An instance named {name} already exists: {holder}")
+            }
+            Self::Contended => "The instance was changed at the same time".to_owned(),
+            Self::BodyTooLarge { limit } => {
+                format!("The request body is larger than {limit} bytes")
+            }
+            Self::MediaType => {
+                "The request body must be application/json in UTF-8, not compressed".to_owned()
+            }
+            Self::BodyTimeout => "The request body did not arrive in time".to_owned(),
+            Self::BodyBroken(_) => "The request body could not be read".to_owned(),
+            Self::Overdue => "The request took too long".to_owned(),
+            Self::NotReady(check) => format!("Not ready: {check}"),
+            Self::Store(error) if is_outage(error) => {
+                "The service is temporarily unavailable".to_owned()
+            }
+            Self::Store(_) | Self::Panicked(_) => "An unexpected error occurred".to_owned(),
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Contended | Self::BodyTimeout | Self::Overdue => Retry::Soon,
+            Self::Store(StoreError::Redis(error)) if error.is_passing() => Retry::Soon,
+            Self::Invalid { .. }
+            | Self::Json(_)
+            | Self::Framing(_)
+            | Self::TargetTooLong
+            | Self::TransferEncoding
+            | Self::NoRoute { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::NoInstance(_)
+            | Self::NoOperation(_)
+            | Self::NameTaken { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::MediaType
+            | Self::BodyBroken(_)
+            | Self::NotReady(_)
+            | Self::Store(_)
+            | Self::Panicked(_) => Retry::Useless,
+        }
+    }
+
+    /// The connection cannot be trusted, or not cheaply be used, for another request.
+    pub(crate) fn closes_connection(&self) -> bool {
+        match self {
+            Self::Framing(_)
+            | Self::TargetTooLong
+            | Self::TransferEncoding
+            | Self::MethodNotAllowed { .. }
+            | Self::BodyTooLarge { .. }
+            | Self::MediaType
+            | Self::BodyTimeout
+            | Self::BodyBroken(_) => true,
+            Self::Invalid { .. }
+            | Self::Json(_)
+            | Self::NoRoute { .. }
+            | Self::NoInstance(_)
+            | Self::NoOperation(_)
+            | Self::NameTaken { .. }
+            | Self::Contended
+            | Self::Overdue
+            | Self::NotReady(_)
+            | Self::Store(_)
+            | Self::Panicked(_) => false,
+        }
+    }
+
+    /// What is wrong with single fields.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        if let Self::Invalid { problems, .. } = self {
+            problems
+        } else {
+            &[]
+        }
+    }
+}
+
+/// Redis cannot serve us at the moment, whatever was asked.
+fn is_outage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Redis(error) => {
+            let is_refusing = matches!(error, RedisError::Quota(_) | RedisError::Unauthorized(_));
+            error.is_passing() || is_refusing
+        }
+        StoreError::Corrupt { .. } => false,
+    }
+}

@@ -1,0 +1,256 @@
+//! `/health` for people, `/livez` and `/readyz` for machines.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use shared::clock::Millis;
+use shared::queue::{Heartbeat, QueueStats};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::reply::Reply;
+use crate::system::{Cpu, load_average, resident_mib};
+
+const REDIS_BUDGET: Duration = Duration::from_secs(2);
+const CACHED: Duration = Duration::from_secs(1);
+
+/// The last report, so that many probes cost Redis one look a second.
+#[derive(Debug)]
+pub(crate) struct Health {
+    started: Instant,
+    cpu: Cpu,
+    last: Mutex<Option<(Instant, Reply)>>,
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            cpu: Cpu::new(),
+            last: Mutex::new(None),
+        }
+    }
+}
+
+/// `GET /livez`: the process answers, whatever else is wrong.
+pub(crate) fn live() -> Reply {
+    Reply::json(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// `GET /readyz`: may this process be sent requests?
+pub(crate) async fn ready(app: &App) -> Result<Reply, ApiError> {
+    match app.readiness.failing().await {
+        None => Ok(Reply::json(StatusCode::OK, &json!({"status": "ok"}))),
+        Some(check) => Err(ApiError::NotReady(check)),
+    }
+}
+
+/// `GET /health`: 200 while requests can be served and get done, 503 otherwise.
+pub(crate) async fn health(app: &App) -> Reply {
+    let mut last = app.health.last.lock().await;
+    if let Some((at, reply)) = last.as_ref()
+        && at.elapsed() < CACHED
+    {
+        return reply.clone();
+    }
+    let look = Look::take(app).await;
+    let overall = look.overall();
+    let status = match overall {
+        Overall::Healthy | Overall::Degraded => StatusCode::OK,
+        Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let reply = Reply::json(status, &look.report(app, overall));
+    *last = Some((Instant::now(), reply.clone()));
+    reply
+}
+
+/// What one look at Redis told.
+struct Look {
+    at: Millis,
+    took: Duration,
+    /// The queue, or in one word why it could not be read.
+    queue: Result<QueueStats, &'static str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overall {
+    Healthy,
+    /// Served, but something is missing.
+    Degraded,
+    /// Not served, or nobody does the work.
+    Unhealthy,
+}
+
+impl Overall {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl Look {
+    async fn take(app: &App) -> Self {
+        let started = Instant::now();
+        let read = QueueStats::read(app.store.redis(), app.store.keys());
+        let queue = match timeout(REDIS_BUDGET, read).await {
+            Ok(read) => read.map_err(|error| error.kind()),
+            Err(_) => Err("timeout"),
+        };
+        Self {
+            at: Millis::now(),
+            took: started.elapsed(),
+            queue,
+        }
+    }
+
+    fn overall(&self) -> Overall {
+        let Ok(queue) = &self.queue else {
+            return Overall::Unhealthy;
+        };
+        let live = queue.live_workers().count();
+        if live == 0 && queue.due > 0 {
+            Overall::Unhealthy
+        } else if live == 0 || live < queue.workers.len() || self.provider() != Some(true) {
+            Overall::Degraded
+        } else {
+            Overall::Healthy
+        }
+    }
+
+    /// The worker that spoke to the provider most recently.
+    fn reporter(&self) -> Option<(&str, &Heartbeat)> {
+        let queue = self.queue.as_ref().ok()?;
+        queue
+            .live_workers()
+            .filter(|(_, beat)| beat.provider_up.is_some())
+            .max_by_key(|(_, beat)| beat.at)
+            .map(|(session, beat)| (session.as_str(), beat))
+    }
+
+    fn provider(&self) -> Option<bool> {
+        self.reporter().and_then(|(_, beat)| beat.provider_up)
+    }
+
+    fn report(&self, app: &App, overall: Overall) -> Value {
+        let is_up = self.queue.is_ok();
+        let has_workers = self
+            .queue
+            .as_ref()
+            .is_ok_and(|queue| queue.due == 0 || queue.live_workers().next().is_some());
+        let redis = word(is_up);
+        let traffic = app.traffic.summary();
+        json!({
+            "status": overall.as_str(),
+            "timestamp": self.at.iso(),
+            "uptime": app.health.started.elapsed().as_secs_f64(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "services": {
+                "novitaApi": self.provider().map_or("unknown", word),
+                "jobQueue": word(has_workers),
+                "cache": redis,
+                // Spot migration is not part of this version.
+                "migrationService": "down",
+                "failedMigrationService": "down",
+                "redis": redis,
+            },
+            "dependencies": {
+                "redis": self.redis(app),
+                "novitaApi": self.novita(),
+                "jobQueue": self.job_queue(has_workers),
+                "cache": {"status": redis, "cacheCount": 0, "totalEntries": 0, "hitRatio": 0},
+            },
+            "redis": {
+                "available": is_up,
+                "healthy": is_up,
+                "cacheManager": {
+                    "available": is_up,
+                    "configuration": {
+                        "defaultBackend": "redis",
+                        "enableFallback": false,
+                        "cacheCount": 0,
+                        "redisConnected": is_up,
+                    },
+                    "spooled": 0,
+                },
+            },
+            // The provider's fleet is not listed by this version.
+            "sync": {"available": false, "lastSync": null, "ageMs": null, "complete": false},
+            "performance": {
+                "requestsPerMinute": traffic.requests,
+                "averageResponseTime": rounded(traffic.average_ms),
+                "errorRate": rounded(traffic.error_rate),
+                // Workers count what they do in their own metrics; it is not known here.
+                "jobProcessingRate": null,
+            },
+            "system": {
+                "memory": {"rss": resident_mib()},
+                "cpu": {"usage": app.health.cpu.usage(), "loadAverage": load_average()},
+            },
+        })
+    }
+
+    fn redis(&self, app: &App) -> Value {
+        let mut redis = json!({
+            "status": word(self.queue.is_ok()),
+            "transport": app.store.redis().transport_name(),
+            "responseTime": rounded(self.took.as_secs_f64() * 1000.0),
+            "lastChecked": self.at.iso(),
+        });
+        if let Err(why) = self.queue {
+            redis["error"] = why.into();
+        }
+        redis
+    }
+
+    fn novita(&self) -> Value {
+        match self.reporter() {
+            Some((session, beat)) => json!({
+                "status": beat.provider_up.map_or("unknown", word),
+                "responseTime": beat.provider_ms,
+                "breaker": null,
+                "lastChecked": beat.at.iso(),
+                "reportedBy": session,
+            }),
+            None => json!({
+                "status": "unknown",
+                "responseTime": null,
+                "breaker": null,
+                "lastChecked": null,
+                "reportedBy": null,
+            }),
+        }
+    }
+
+    fn job_queue(&self, has_workers: bool) -> Value {
+        let Ok(queue) = &self.queue else {
+            return json!({"status": "down"});
+        };
+        let running: usize = queue.live_workers().map(|(_, beat)| beat.running).sum();
+        let processing = (running as u64).min(queue.waiting);
+        json!({
+            "status": word(has_workers),
+            "queueSize": queue.due,
+            "processing": processing,
+            "delayed": queue.waiting - processing,
+            "dead": queue.dead,
+            "oldestDueMs": queue.oldest_due_ms,
+            "workers": queue.live_workers().count(),
+            "lastChecked": self.at.iso(),
+        })
+    }
+}
+
+fn word(is_up: bool) -> &'static str {
+    if is_up { "up" } else { "down" }
+}
+
+/// To three decimals.
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,163 @@
+//! Instances: accept a wish, read what is.
+
+use http::StatusCode;
+use serde::Serialize;
+use shared::clock::Millis;
+use shared::model::operation::OperationKind;
+use shared::model::spec::Request;
+use shared::model::{Desired, InstanceId, OperationId, Phase, Spec};
+use shared::store::{Accepted, Page, Record};
+
+use super::{Input, problem};
+use crate::app::App;
+use crate::error::{ApiError, Problem};
+use crate::reply::Reply;
+use crate::view::InstanceDetails;
+use crate::{create, json};
+
+/// What callers are told to expect, as the predecessor did; nothing is measured here.
+const READY_AFTER_MS: u64 = 4 * 60_000;
+/// A change that lost this often against others is given back to its caller.
+const CHANGE_ATTEMPTS: u32 = 5;
+/// The length of a list nobody asked to cut into pages.
+const UNPAGED: u64 = 1000;
+const DEFAULT_PAGE_SIZE: u64 = 20;
+const MAX_PAGE_SIZE: u64 = 100;
+const MAX_PAGE: u64 = 1_000_000;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    instance_id: &'a str,
+    operation_id: &'a str,
+    status: Phase,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_ready_time: Option<String>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    instances: Vec<InstanceDetails<'a>>,
+    total: u64,
+}
+
+/// `POST /api/instances`: durable before it is answered; a worker does the rest.
+pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> {
+    let is_strict = input.parameter("strict")?.as_deref() == Some("true");
+    let now = Millis::now();
+    let spec = create::spec(json::object(&input.body)?, is_strict, now)?;
+    match app.store.create(&spec).await? {
+        Accepted::Yes => {}
+        Accepted::NameTaken(holder) => {
+            let name = spec.name;
+            return Err(ApiError::NameTaken { name, holder });
+        }
+        Accepted::Conflict => return Err(ApiError::Contended),
+    }
+    let answer = Answer {
+        instance_id: spec.id.as_str(),
+        operation_id: spec.request.operation_id.as_str(),
+        status: Phase::of(&spec, None),
+        message: "Instance creation accepted",
+        estimated_ready_time: Some(now.plus(READY_AFTER_MS).iso()),
+    };
+    let location = format!("/api/instances/{}", spec.id);
+    Ok(Reply::json(StatusCode::CREATED, &answer).at(location))
+}
+
+/// `GET /api/instances`: newest first.
+pub(crate) async fn list(app: &App, input: &Input) -> Result<Reply, ApiError> {
+    let (offset, limit) = window(input)?;
+    let Page { records, total } = app.store.page(offset, limit).await?;
+    let instances = records.iter().map(InstanceDetails::of).collect();
+    Ok(Reply::json(StatusCode::OK, &List { instances, total }))
+}
+
+/// `GET /api/instances/{id}`; shows a removed instance as `terminated`.
+pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
+    let record = record(app, &instance_id(input)?).await?;
+    Ok(Reply::json(StatusCode::OK, &InstanceDetails::of(&record)))
+}
+
+/// `DELETE /api/instances/{id}`: the same operation, however often it is asked for.
+pub(crate) async fn delete(app: &App, input: &Input) -> Result<Reply, ApiError> {
+    let id = instance_id(input)?;
+    for _ in 0..CHANGE_ATTEMPTS {
+        let record = record(app, &id).await?;
+        let status = record.status.as_ref();
+        if Phase::of(&record.spec, status) == Phase::Terminated {
+            return Err(ApiError::NoInstance(id.to_string()));
+        }
+        if record.spec.desired == Desired::Deleted {
+            return Ok(deleting(&record.spec));
+        }
+        let request = Request {
+            operation_id: OperationId::generate(),
+            kind: OperationKind::Delete,
+            at: Millis::now(),
+        };
+        let spec = record.spec.wanting(Desired::Deleted, request);
+        match app.store.change(&record, &spec).await? {
+            Accepted::Yes => return Ok(deleting(&spec)),
+            // Another request was faster; what it wanted is to be read first.
+            Accepted::Conflict | Accepted::NameTaken(_) => {}
+        }
+    }
+    Err(ApiError::Contended)
+}
+
+fn deleting(spec: &Spec) -> Reply {
+    let answer = Answer {
+        instance_id: spec.id.as_str(),
+        operation_id: spec.request.operation_id.as_str(),
+        status: Phase::Deleting,
+        message: "Instance deletion accepted",
+        estimated_ready_time: None,
+    };
+    Reply::json(StatusCode::ACCEPTED, &answer)
+}
+
+async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {
+    let record = app.store.record(id).await?;
+    record.ok_or_else(|| ApiError::NoInstance(id.to_string()))
+}
+
+fn instance_id(input: &Input) -> Result<InstanceId, ApiError> {
+    input.id.parse().map_err(|_| ApiError::Invalid {
+        message: "Invalid instance ID",
+        problems: vec![Problem {
+            field: "instanceId".to_owned(),
+            message: "Instance ID must contain only alphanumeric characters, hyphens, and \
+                      underscores"
+                .to_owned(),
+            value: Some(input.id.chars().take(64).collect::<String>().into()),
+        }],
+    })
+}
+
+/// Offset and length of the page that was asked for.
+fn window(input: &Input) -> Result<(u64, u64), ApiError> {
+    let (page, size) = (input.parameter("page")?, input.parameter("pageSize")?);
+    if page.is_none() && size.is_none() {
+        return Ok((0, UNPAGED));
+    }
+    let mut problems = Vec::new();
+    let mut read = |name: &str, raw: Option<String>, default: u64, max: u64| {
+        let Some(raw) = raw else { return default };
+        let digits = raw.bytes().all(|b| b.is_ascii_digit()).then_some(&raw);
+        let number = digits.and_then(|digits| digits.parse().ok());
+        number.filter(|n| (1..=max).contains(n)).unwrap_or_else(|| {
+            let message = format!("\"{name}\" must be a whole number from 1 to {max}");
+            problems.push(problem(name, message));
+            default
+        })
+    };
+    let page = read("page", page, 1, MAX_PAGE);
+    let size = read("pageSize", size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
+    if problems.is_empty() {
+        Ok(((page - 1) * size, size))
+    } else {
+        Err(ApiError::invalid(problems))
+    }
+}

@@ -1,0 +1,52 @@
+//! Every metric of this process, declared once.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use metrics::{counter, gauge, histogram};
+
+/// Counts an open connection for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Connection(());
+
+impl Connection {
+    pub(crate) fn open() -> Self {
+        gauge!("http_connections").increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        gauge!("http_connections").decrement(1.0);
+    }
+}
+
+/// Records an answered request under its route pattern, never its path.
+pub(crate) fn answered(
+    route: &'static str,
+    method: &Method,
+    status: StatusCode,
+    duration: Duration,
+) {
+    counter!("http_requests_total",
+        "route" => route, "method" => known(method), "status" => status.as_str().to_owned())
+    .increment(1);
+    histogram!("http_request_duration_seconds", "route" => route).record(duration);
+}
+
+/// Callers invent methods; labels must stay few.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "CONNECT" => "CONNECT",
+        "TRACE" => "TRACE",
+        _ => "other",
+    }
+}

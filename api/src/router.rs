@@ -1,0 +1,189 @@
+//! The public surface on one screen: path and method to endpoint.
+
+use http::Method;
+use matchit::InsertError;
+
+use crate::error::ApiError;
+
+/// Everything that can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    CreateInstance,
+    ListInstances,
+    ReadInstance,
+    DeleteInstance,
+    ReadOperation,
+    Health,
+    Live,
+    Ready,
+}
+
+static RESOURCES: [Resource; 6] = [
+    Resource {
+        pattern: "/api/instances",
+        methods: &[
+            (Verb::Get, Endpoint::ListInstances),
+            (Verb::Post, Endpoint::CreateInstance),
+        ],
+    },
+    Resource {
+        pattern: "/api/instances/{id}",
+        methods: &[
+            (Verb::Get, Endpoint::ReadInstance),
+            (Verb::Delete, Endpoint::DeleteInstance),
+        ],
+    },
+    Resource {
+        pattern: "/api/operations/{id}",
+        methods: &[(Verb::Get, Endpoint::ReadOperation)],
+    },
+    Resource {
+        pattern: "/health",
+        methods: &[(Verb::Get, Endpoint::Health)],
+    },
+    Resource {
+        pattern: "/livez",
+        methods: &[(Verb::Get, Endpoint::Live)],
+    },
+    Resource {
+        pattern: "/readyz",
+        methods: &[(Verb::Get, Endpoint::Ready)],
+    },
+];
+
+impl Endpoint {
+    /// Asked by machines every few seconds; kept out of the ordinary log and the traffic summary.
+    pub(crate) fn is_probe(self) -> bool {
+        match self {
+            Self::Health | Self::Live | Self::Ready => true,
+            Self::CreateInstance
+            | Self::ListInstances
+            | Self::ReadInstance
+            | Self::DeleteInstance
+            | Self::ReadOperation => false,
+        }
+    }
+
+    /// Reads a body; where this is false a body is ignored.
+    pub(crate) fn takes_body(self) -> bool {
+        match self {
+            Self::CreateInstance => true,
+            Self::ListInstances
+            | Self::ReadInstance
+            | Self::DeleteInstance
+            | Self::ReadOperation
+            | Self::Health
+            | Self::Live
+            | Self::Ready => false,
+        }
+    }
+}
+
+/// The methods in use; HEAD goes wherever GET does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Post,
+    Delete,
+}
+
+impl Verb {
+    fn of(method: &Method) -> Option<Self> {
+        match method.as_str() {
+            "GET" | "HEAD" => Some(Self::Get),
+            "POST" => Some(Self::Post),
+            "DELETE" => Some(Self::Delete),
+            _ => None,
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Get => "GET, HEAD",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A path and what can be done with it.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    /// The path with placeholders; the route's name in metrics and logs.
+    pub(crate) pattern: &'static str,
+    methods: &'static [(Verb, Endpoint)],
+}
+
+impl Resource {
+    /// What `method` means here.
+    pub(crate) fn endpoint(&self, method: &Method) -> Result<Endpoint, ApiError> {
+        let verb = Verb::of(method);
+        let found = self.methods.iter().find(|(known, _)| Some(*known) == verb);
+        found.map(|(_, endpoint)| *endpoint).ok_or_else(|| {
+            let allow: Vec<_> = self.methods.iter().map(|(verb, _)| verb.allow()).collect();
+            ApiError::MethodNotAllowed {
+                allow: allow.join(", "),
+            }
+        })
+    }
+}
+
+/// Finds resources by path.
+#[derive(Debug)]
+pub(crate) struct Router(matchit::Router<&'static Resource>);
+
+impl Router {
+    /// All resources; fails if two of them contradict each other.
+    pub(crate) fn new() -> Result<Self, InsertError> {
+        let mut router = matchit::Router::new();
+        for resource in &RESOURCES {
+            router.insert(resource.pattern, resource)?;
+        }
+        Ok(Self(router))
+    }
+
+    /// The resource behind a decoded path, and the id in it (empty when it has none).
+    pub(crate) fn find(&self, path: &str) -> Option<(&'static Resource, String)> {
+        let found = self.0.at(path).ok()?;
+        let id = found.params.get("id").unwrap_or_default().to_owned();
+        Some((*found.value, id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_its_resource_and_its_id() {
+        let router = Router::new().unwrap();
+        let (resource, id) = router.find("/api/instances/inst_1").unwrap();
+        assert_eq!(
+            (resource.pattern, id.as_str()),
+            ("/api/instances/{id}", "inst_1")
+        );
+        assert_eq!(
+            resource.endpoint(&Method::HEAD).unwrap(),
+            Endpoint::ReadInstance
+        );
+        for path in [
+            "/",
+            "/api",
+            "/api/instances/",
+            "//api/instances",
+            "/API/instances",
+        ] {
+            assert!(router.find(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_refused_method_tells_the_ones_that_are_allowed() {
+        let router = Router::new().unwrap();
+        let (resource, _) = router.find("/api/instances/a").unwrap();
+        let Err(ApiError::MethodNotAllowed { allow }) = resource.endpoint(&Method::PATCH) else {
+            panic!("allowed");
+        };
+        assert_eq!(allow, "GET, HEAD, DELETE");
+    }
+}

@@ -1,0 +1,185 @@
+//! Instances and operations as callers read them.
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::clock::Millis;
+use shared::model::operation::{Failure, OperationKind, OperationState};
+use shared::model::{BillingMode, Operation, Phase, PortMapping};
+use shared::store::Record;
+use url::Url;
+
+/// One instance: what was asked for and what is known.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct InstanceDetails<'a> {
+    id: &'a str,
+    name: &'a str,
+    status: Phase,
+    gpu_num: u8,
+    rootfs_size: u32,
+    product_name: &'a str,
+    template_id: &'a str,
+    billing_mode: BillingMode,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    novita_instance_id: Option<&'a str>,
+    /// The provider's own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_status: Option<&'a str>,
+    port_mappings: &'a [PortMapping],
+    /// US dollars for one GPU and hour, as a decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spot_price: Option<String>,
+    /// The same in the provider's unit, 1/100 000 US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit_price: Option<u64>,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_stopped_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ready_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terminated_at: Option<String>,
+    /// Why the last step did not get on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'a Failure>,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_check: Option<&'a Value>,
+    /// The current operation.
+    operation_id: &'a str,
+    /// Where webhooks go, without the path, which may hold a secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_host: Option<String>,
+}
+
+impl<'a> InstanceDetails<'a> {
+    pub(crate) fn of(record: &'a Record) -> Self {
+        let (spec, status) = (&record.spec, record.status.as_ref());
+        let offer = status.and_then(|s| s.current()).map(|a| &a.offer);
+        let facts = status.and_then(|s| s.provider.as_ref());
+        let times = status.map(|s| &s.timestamps);
+        let seconds = |seconds: u64| Millis(seconds.saturating_mul(1000)).iso();
+        let price = offer.map(|offer| offer.unit_price);
+        Self {
+            id: spec.id.as_str(),
+            name: &spec.name,
+            status: Phase::of(spec, status),
+            gpu_num: spec.gpu_num,
+            rootfs_size: spec.rootfs_size,
+            product_name: &spec.product_name,
+            template_id: &spec.template_id,
+            billing_mode: spec.billing_mode,
+            region: offer.map_or(spec.region.as_deref(), |offer| Some(&offer.region)),
+            novita_instance_id: status.and_then(|s| s.provider_id()),
+            provider_status: facts
+                .map(|f| f.status.as_str())
+                .filter(|word| !word.is_empty()),
+            port_mappings: facts.map_or(&[], |f| &f.port_mappings),
+            spot_price: price.map(dollars),
+            unit_price: price,
+            created_at: spec.created_at.iso(),
+            started_at: times.and_then(|t| t.running).map(Millis::iso),
+            last_started_at: facts.and_then(|f| f.last_started).map(seconds),
+            last_stopped_at: facts.and_then(|f| f.last_stopped).map(seconds),
+            ready_at: times.and_then(|t| t.ready).map(Millis::iso),
+            failed_at: times.and_then(|t| t.failed).map(Millis::iso),
+            terminated_at: times.and_then(|t| t.terminated).map(Millis::iso),
+            last_error: status.and_then(|s| s.last_error.as_ref()),
+            failure: status.and_then(|s| s.failure.as_ref()),
+            health_check: status
+                .and_then(|s| s.health.as_ref())
+                .and_then(|health| health.report.as_ref()),
+            operation_id: spec.request.operation_id.as_str(),
+            webhook_host: spec.webhook_url.as_deref().and_then(origin),
+        }
+    }
+}
+
+/// One operation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OperationDetails<'a> {
+    operation_id: &'a str,
+    instance_id: &'a str,
+    kind: OperationKind,
+    state: OperationState,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Failure>,
+    links: Links,
+}
+
+/// Where to look next.
+#[derive(Debug, Serialize)]
+struct Links {
+    #[serde(rename = "self")]
+    itself: String,
+    instance: String,
+}
+
+impl<'a> OperationDetails<'a> {
+    pub(crate) fn of(operation: &'a Operation) -> Self {
+        Self {
+            operation_id: operation.id.as_str(),
+            instance_id: operation.instance_id.as_str(),
+            kind: operation.kind,
+            state: operation.state,
+            created_at: operation.created_at.iso(),
+            finished_at: operation.finished_at.map(Millis::iso),
+            error: operation.error.as_ref(),
+            links: Links {
+                itself: format!("/api/operations/{}", operation.id),
+                instance: format!("/api/instances/{}", operation.instance_id),
+            },
+        }
+    }
+}
+
+/// 1/100 000 US dollars as dollars, with at least two decimals: 33000 is `0.33`.
+fn dollars(unit_price: u64) -> String {
+    let (whole, parts) = (unit_price / 100_000, unit_price % 100_000);
+    let decimals = format!("{parts:05}");
+    let (cents, rest) = decimals.split_at(2);
+    format!("{whole}.{cents}{}", rest.trim_end_matches('0'))
+}
+
+fn origin(url: &str) -> Option<String> {
+    Some(Url::parse(url).ok()?.origin().ascii_serialization())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_are_exact_decimals() {
+        for (unit_price, text) in [
+            (0, "0.00"),
+            (1, "0.00001"),
+            (33_000, "0.33"),
+            (35_500, "0.355"),
+            (1_000_000, "10.00"),
+            (u64::MAX, "184467440737095.51615"),
+        ] {
+            assert_eq!(dollars(unit_price), text);
+        }
+    }
+
+    #[test]
+    fn a_webhook_shows_only_its_origin() {
+        let shown = origin("https://hooks.example.com:8443/secret/path?token=t").unwrap();
+        assert_eq!(shown, "https://hooks.example.com:8443");
+    }
+}

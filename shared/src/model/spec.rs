@@ -1,0 +1,111 @@
+//! What a caller wants: written by the API alone.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{InstanceId, OperationId};
+use super::operation::{Operation, OperationKind};
+use crate::clock::Millis;
+
+/// The state a caller wants an instance to be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Desired {
+    /// Created, running and healthy.
+    Running,
+    /// Gone at the provider; irreversible.
+    Deleted,
+}
+
+/// How the GPU is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BillingMode {
+    /// Cheaper; the provider may take the machine back.
+    Spot,
+    /// Full price; kept until stopped.
+    OnDemand,
+}
+
+impl BillingMode {
+    /// The provider's and our callers' word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Spot => "spot",
+            Self::OnDemand => "onDemand",
+        }
+    }
+}
+
+/// Everything a caller asked for about one instance.
+///
+/// Only the API writes it, by compare-and-set on the stored bytes; [`Spec::generation`] rises by one
+/// with every change, so that a worker can tell which wish a status answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// Whose wish this is.
+    pub id: InstanceId,
+    /// The caller's name for it: 1 to 100 letters, digits, hyphens or underscores.
+    pub name: String,
+    /// The GPU product by its catalogue name, e.g. `RTX 4090 24GB`.
+    pub product_name: String,
+    /// The provider's template that names image, ports and environment.
+    pub template_id: String,
+    /// GPUs, 1 to 8.
+    pub gpu_num: u8,
+    /// Root disk in GB, 20 to 1000.
+    pub rootfs_size: u32,
+    /// The region to try first, e.g. `CN-HK-01`; `None` leaves it to the worker's configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// How it is paid for.
+    pub billing_mode: BillingMode,
+    /// Where events are sent; `None` falls back to the worker's default endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
+    /// The state wanted now.
+    pub desired: Desired,
+    /// Counts the changes of this spec, from 1.
+    pub generation: u64,
+    /// When it was accepted.
+    pub created_at: Millis,
+    /// The request that made this generation.
+    pub request: Request,
+}
+
+/// The caller's request behind a generation of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// The operation its caller follows.
+    pub operation_id: OperationId,
+    /// What was asked for.
+    pub kind: OperationKind,
+    /// When.
+    pub at: Millis,
+}
+
+impl Spec {
+    /// The same instance under a new wish: one generation on.
+    #[must_use]
+    pub fn wanting(&self, desired: Desired, request: Request) -> Self {
+        Self {
+            desired,
+            request,
+            generation: self.generation + 1,
+            ..self.clone()
+        }
+    }
+
+    /// The operation of the current generation, as it stands when nobody has worked on it yet.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        let Request {
+            operation_id,
+            kind,
+            at,
+        } = self.request.clone();
+        Operation::accepted(operation_id, self.id.clone(), kind, self.generation, at)
+    }
+}

@@ -1,0 +1,145 @@
+//! Every key name, spelled in this one place.
+
+/// The keys of one deployment, all under one hash tag so that a script may touch them together.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    base: String,
+}
+
+impl Keys {
+    /// The keys of the deployment with this prefix.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        // One partition today; a deployment that outgrows one shard gets more tags, made here.
+        Self {
+            base: format!("{prefix}:{{0}}:"),
+        }
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.base)
+    }
+
+    /// HASH instance id → spec, written by the API.
+    #[must_use]
+    pub fn spec(&self) -> String {
+        self.key("spec")
+    }
+
+    /// HASH instance id → status, written by the lease holder.
+    #[must_use]
+    pub fn status(&self) -> String {
+        self.key("status")
+    }
+
+    /// ZSET instance id by the time it was accepted, in ms.
+    #[must_use]
+    pub fn index(&self) -> String {
+        self.key("index")
+    }
+
+    /// HASH name → id of the one live instance of that name.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.key("names")
+    }
+
+    /// HASH operation id → operation.
+    #[must_use]
+    pub fn ops(&self) -> String {
+        self.key("ops")
+    }
+
+    /// ZSET job id by virtual deadline in ms: runnable now.
+    #[must_use]
+    pub fn ready(&self) -> String {
+        self.key("ready")
+    }
+
+    /// ZSET `d:<job id>` by due time, `l:<job id>` by lease expiry, both in ms.
+    #[must_use]
+    pub fn timers(&self) -> String {
+        self.key("timers")
+    }
+
+    /// HASH job id → body.
+    #[must_use]
+    pub fn jobs(&self) -> String {
+        self.key("jobs")
+    }
+
+    /// HASH job id → who holds it and how often it was tried.
+    #[must_use]
+    pub fn leases(&self) -> String {
+        self.key("leases")
+    }
+
+    /// ZSET worker session by the time it fell asleep, in ms.
+    #[must_use]
+    pub fn idle(&self) -> String {
+        self.key("idle")
+    }
+
+    /// ZSET job id by the time it was given up, in ms.
+    #[must_use]
+    pub fn dead(&self) -> String {
+        self.key("dead")
+    }
+
+    /// HASH worker session → number and verdicts of its last settled request.
+    #[must_use]
+    pub fn replies(&self) -> String {
+        self.key("replies")
+    }
+
+    /// HASH worker session → heartbeat.
+    #[must_use]
+    pub fn workers(&self) -> String {
+        self.key("workers")
+    }
+
+    /// LIST of an instance's newest events, oldest first.
+    #[must_use]
+    pub fn events(&self, instance: &crate::model::InstanceId) -> String {
+        self.key(&format!("events:{instance}"))
+    }
+
+    /// STRING version of the layout.
+    #[must_use]
+    pub fn schema(&self) -> String {
+        self.key("schema")
+    }
+
+    /// The channel that wakes a sleeping worker session: the name of the `idle` key and the session.
+    #[must_use]
+    pub fn wake_channel(&self, session: &str) -> String {
+        format!("{}:{session}", self.idle())
+    }
+
+    /// The five keys that every queue script takes first, in this order.
+    #[must_use]
+    pub fn queue(&self) -> Vec<String> {
+        vec![
+            self.ready(),
+            self.timers(),
+            self.jobs(),
+            self.leases(),
+            self.idle(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_of_a_deployment_share_one_hash_tag() {
+        let keys = Keys::new("novita_api");
+        assert_eq!(keys.spec(), "novita_api:{0}:spec");
+        for key in keys.queue() {
+            assert!(key.starts_with("novita_api:{0}:"), "{key}");
+        }
+        assert_eq!(keys.wake_channel("s1"), "novita_api:{0}:idle:s1");
+    }
+}

@@ -1,0 +1,220 @@
+//! Redis behind one interface: Upstash's REST API or RESP, decided here and nowhere else.
+
+mod command;
+mod error;
+pub mod keys;
+mod reply;
+mod resp;
+pub mod scripts;
+mod subscribe;
+mod upstash;
+
+use std::time::{Duration, Instant};
+
+pub use command::Command;
+pub use error::{RedisError, ServerError};
+pub use keys::Keys;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+pub use reply::Reply;
+use resp::Resp;
+pub use scripts::Script;
+pub use subscribe::{Notice, Subscription};
+use upstash::Upstash;
+
+use crate::backoff::Backoff;
+
+/// Where Redis is and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// Which server, over which transport.
+    pub target: Target,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for an answer.
+    pub command_timeout: Duration,
+    /// Tries after the first one, where repeating is harmless.
+    pub retries: u32,
+    /// First wait between tries; it doubles.
+    pub retry_delay: Duration,
+}
+
+/// Which server, over which transport.
+#[derive(Clone)]
+pub enum Target {
+    /// Upstash's REST API.
+    Upstash {
+        /// `https://<name>.upstash.io`.
+        url: String,
+        /// The bearer token.
+        token: String,
+    },
+    /// Any Redis over RESP.
+    Resp {
+        /// `redis://` or `rediss://`, with credentials if it needs them.
+        url: String,
+    },
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Upstash { .. } => "Upstash",
+            Self::Resp { .. } => "Resp",
+        })
+    }
+}
+
+type Batch<'a> = &'a [Command];
+type BatchReply = Vec<Result<Reply, ServerError>>;
+
+/// A handle to Redis; clones share connections.
+#[derive(Clone)]
+pub struct Redis {
+    transport: Transport,
+    retries: u32,
+    backoff: Backoff,
+}
+
+#[derive(Clone)]
+enum Transport {
+    Upstash(Upstash),
+    Resp(Box<Resp>),
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redis over {}", self.transport_name())
+    }
+}
+
+/// May a request be sent again when it is unclear whether the first one was applied?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Applying it twice is the same as once.
+    Harmless,
+    /// The caller wants to know, and decides itself.
+    Never,
+}
+
+impl Redis {
+    /// A handle; no connection is made yet.
+    pub fn new(options: &RedisOptions) -> Result<Self, RedisError> {
+        let (connect, command) = (options.connect_timeout, options.command_timeout);
+        let transport = match &options.target {
+            Target::Upstash { url, token } => {
+                Transport::Upstash(Upstash::new(url, token, connect, command)?)
+            }
+            Target::Resp { url } => Transport::Resp(Box::new(Resp::new(url, connect, command)?)),
+        };
+        let backoff = Backoff {
+            base: options.retry_delay,
+            cap: Duration::from_secs(10),
+        };
+        Ok(Self {
+            transport,
+            retries: options.retries,
+            backoff,
+        })
+    }
+
+    /// `upstash` or `resp`.
+    #[must_use]
+    pub fn transport_name(&self) -> &'static str {
+        match self.transport {
+            Transport::Upstash(_) => "upstash",
+            Transport::Resp(_) => "resp",
+        }
+    }
+
+    /// Runs one command.
+    pub async fn run(&self, command: Command, repeat: Repeat) -> Result<Reply, RedisError> {
+        let mut replies = self.attempt(std::slice::from_ref(&command), repeat).await?;
+        match replies.pop() {
+            Some(reply) => reply.map_err(RedisError::Server),
+            None => Err(RedisError::Protocol("no reply".into())),
+        }
+    }
+
+    /// Runs several reads in one round trip, in order, not atomically. Fails if any of them fails.
+    pub async fn read(&self, commands: &[Command]) -> Result<Vec<Reply>, RedisError> {
+        let replies = self.attempt(commands, Repeat::Harmless).await?;
+        replies
+            .into_iter()
+            .map(|reply| reply.map_err(RedisError::Server))
+            .collect()
+    }
+
+    /// Runs a script by its SHA-1, sending its text when the server does not have it.
+    pub async fn script(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[String],
+        repeat: Repeat,
+    ) -> Result<Reply, RedisError> {
+        let source = script.source(matches!(self.transport, Transport::Upstash(_)));
+        let call = |name: &str, body: &str| {
+            Command::new(name)
+                .arg(body)
+                .arg(keys.len().to_string())
+                .args(keys.iter().map(String::as_str))
+                .args(args.iter().map(String::as_str))
+        };
+        let started = Instant::now();
+        let mut result = self.run(call("EVALSHA", &source.sha), repeat).await;
+        if matches!(&result, Err(RedisError::Server(error)) if error.code == "NOSCRIPT") {
+            // Nothing ran, so the text may follow whatever `repeat` says.
+            result = self.run(call("EVAL", &source.text), repeat).await;
+        }
+        metrics::histogram!("redis_script_duration_seconds", "script" => script.name)
+            .record(started.elapsed());
+        result
+    }
+
+    /// Listens to a channel until the subscription is dropped.
+    #[must_use]
+    pub fn subscribe(&self, channel: String) -> Subscription {
+        Subscription::start(self.clone(), channel)
+    }
+
+    async fn attempt(&self, batch: Batch<'_>, repeat: Repeat) -> Result<BatchReply, RedisError> {
+        if let Some(why) = batch.iter().find_map(Command::refusal) {
+            return Err(RedisError::Refused(why));
+        }
+        let mut tries = 0;
+        loop {
+            let error = match self.execute(batch).await {
+                Ok(replies) => return Ok(replies),
+                Err(error) => error,
+            };
+            let may_repeat =
+                error.was_not_applied() || (error.is_passing() && repeat == Repeat::Harmless);
+            if tries >= self.retries || !may_repeat {
+                return Err(error);
+            }
+            let wait = self
+                .backoff
+                .at_least_half(tries, &mut StdRng::from_rng(&mut rand::rng()));
+            tries += 1;
+            tracing::debug!(%error, tries, wait_ms = wait.as_millis() as u64, "trying Redis again");
+            metrics::counter!("redis_retries_total").increment(1);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn execute(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
+        let started = Instant::now();
+        let result = match &self.transport {
+            Transport::Upstash(upstash) => upstash.execute(batch).await,
+            Transport::Resp(resp) => resp.execute(batch).await,
+        };
+        let outcome = result.as_ref().err().map_or("ok", RedisError::kind);
+        let transport = self.transport_name();
+        metrics::counter!("redis_requests_total", "transport" => transport, "outcome" => outcome)
+            .increment(1);
+        metrics::histogram!("redis_request_duration_seconds", "transport" => transport)
+            .record(started.elapsed());
+        result
+    }
+}

@@ -1,0 +1,230 @@
+//! Records as the processes read and change them.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{InstanceId, Operation, OperationId, Spec, Status};
+use crate::queue::Job;
+use crate::redis::scripts::ACCEPT;
+use crate::redis::{Command, Keys, Redis, RedisError, Repeat};
+
+/// Serialises a value of the model. Such values have text keys and finite numbers only, and those
+/// always serialise.
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Why a record could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Redis did not do it.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// What is stored is not what this version writes.
+    #[error("the stored {what} of {id} cannot be read: {cause}")]
+    Corrupt {
+        /// `spec`, `status` or `operation`.
+        what: &'static str,
+        /// Whose.
+        id: String,
+        /// The parser's words.
+        cause: String,
+    },
+}
+
+/// One instance: what is wanted and what is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// What is wanted.
+    pub spec: Spec,
+    /// What is known; `None` before a worker looked at it.
+    pub status: Option<Status>,
+    /// The spec's stored bytes, to compare against when changing it.
+    stored_spec: String,
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// Durable, and due.
+    Yes,
+    /// A live instance of that name exists.
+    NameTaken(String),
+    /// The spec was changed meanwhile; read it again and decide anew.
+    Conflict,
+}
+
+/// A page of records, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The records of the page.
+    pub records: Vec<Record>,
+    /// How many records there are in all.
+    pub total: u64,
+}
+
+/// The records of one deployment.
+#[derive(Debug, Clone)]
+pub struct Store {
+    redis: Redis,
+    keys: Keys,
+}
+
+impl Store {
+    /// The records under these keys.
+    #[must_use]
+    pub fn new(redis: Redis, keys: Keys) -> Self {
+        Self { redis, keys }
+    }
+
+    /// The connection, for health checks.
+    #[must_use]
+    pub fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// The key names.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Accepts a new instance: spec, operation, name and due key in one step.
+    pub async fn create(&self, spec: &Spec) -> Result<Accepted, StoreError> {
+        self.accept("", spec).await
+    }
+
+    /// Accepts a change of an instance, unless its spec was changed since `record` was read.
+    pub async fn change(&self, record: &Record, spec: &Spec) -> Result<Accepted, StoreError> {
+        self.accept(&record.stored_spec, spec).await
+    }
+
+    async fn accept(&self, expected: &str, spec: &Spec) -> Result<Accepted, StoreError> {
+        let mut keys = self.keys.queue();
+        keys.extend([
+            self.keys.spec(),
+            self.keys.ops(),
+            self.keys.index(),
+            self.keys.names(),
+        ]);
+        let job = Job::Reconcile {
+            instance: spec.id.clone(),
+        };
+        let operation = spec.operation();
+        let args = [
+            spec.id.to_string(),
+            expected.to_owned(),
+            to_json(spec),
+            spec.name.clone(),
+            operation.id.to_string(),
+            to_json(&operation),
+            job.id().to_string(),
+            job.stored(),
+        ];
+        let reply = self
+            .redis
+            .script(&ACCEPT, &keys, &args, Repeat::Harmless)
+            .await?;
+        let mut words = reply.optional_texts()?.into_iter().flatten();
+        match (words.next().as_deref(), words.next()) {
+            (Some("accepted"), _) => Ok(Accepted::Yes),
+            (Some("conflict"), _) => Ok(Accepted::Conflict),
+            (Some("name_taken"), Some(holder)) => Ok(Accepted::NameTaken(holder)),
+            _ => Err(RedisError::Protocol("accept told no verdict".into()).into()),
+        }
+    }
+
+    /// One instance by our id.
+    pub async fn record(&self, id: &InstanceId) -> Result<Option<Record>, StoreError> {
+        let get = |key: String| Command::new("HGET").arg(key).arg(id.as_str());
+        let replies = self
+            .redis
+            .read(&[get(self.keys.spec()), get(self.keys.status())])
+            .await?;
+        let mut replies = replies.into_iter();
+        let (Some(spec), Some(status)) = (replies.next(), replies.next()) else {
+            return Err(RedisError::Protocol("expected two replies".into()).into());
+        };
+        match spec.optional_text()? {
+            Some(spec) => record(id.as_str(), spec, status.optional_text()?).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// `limit` records from position `offset`, newest first.
+    pub async fn page(&self, offset: u64, limit: u64) -> Result<Page, StoreError> {
+        if limit == 0 {
+            return Ok(Page {
+                records: Vec::new(),
+                total: 0,
+            });
+        }
+        let last = offset + limit - 1;
+        let range = Command::new("ZRANGE")
+            .arg(self.keys.index())
+            .args([offset.to_string(), last.to_string()])
+            .arg("REV");
+        let count = Command::new("ZCARD").arg(self.keys.index());
+        let mut replies = self.redis.read(&[range, count]).await?.into_iter();
+        let (Some(ids), Some(total)) = (replies.next(), replies.next()) else {
+            return Err(RedisError::Protocol("expected two replies".into()).into());
+        };
+        let ids: Vec<String> = ids.optional_texts()?.into_iter().flatten().collect();
+        let records = self.records(&ids).await?;
+        Ok(Page {
+            records,
+            total: total.int()? as u64,
+        })
+    }
+
+    async fn records(&self, ids: &[String]) -> Result<Vec<Record>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let get = |key: String| {
+            Command::new("HMGET")
+                .arg(key)
+                .args(ids.iter().map(String::as_str))
+        };
+        let replies = self
+            .redis
+            .read(&[get(self.keys.spec()), get(self.keys.status())])
+            .await?;
+        let mut columns = replies.into_iter().map(crate::redis::Reply::optional_texts);
+        let (Some(specs), Some(statuses)) = (columns.next(), columns.next()) else {
+            return Err(RedisError::Protocol("expected two replies".into()).into());
+        };
+        let rows = ids.iter().zip(specs?).zip(statuses?);
+        rows.filter_map(|((id, spec), status)| Some(record(id, spec?, status)))
+            .collect()
+    }
+
+    /// One operation.
+    pub async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
+        let command = Command::new("HGET").arg(self.keys.ops()).arg(id.as_str());
+        let stored = self
+            .redis
+            .run(command, Repeat::Harmless)
+            .await?
+            .optional_text()?;
+        stored
+            .map(|json| parse("operation", id.as_str(), &json))
+            .transpose()
+    }
+}
+
+fn record(id: &str, spec: String, status: Option<String>) -> Result<Record, StoreError> {
+    Ok(Record {
+        spec: parse("spec", id, &spec)?,
+        status: status.map(|json| parse("status", id, &json)).transpose()?,
+        stored_spec: spec,
+    })
+}
+
+fn parse<T: DeserializeOwned>(what: &'static str, id: &str, json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|error| StoreError::Corrupt {
+        what,
+        id: id.to_owned(),
+        cause: error.to_string(),
+    })
+}

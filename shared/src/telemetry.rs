@@ -1,0 +1,39 @@
+//! Logs and metrics, set up once per process.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Common;
+
+/// Seconds; fine where Redis and the provider usually answer.
+const DURATION_BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
+];
+
+/// Starts logging to standard error, as JSON lines or as text for people.
+pub fn start_logging(common: &Common) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        // The libraries' own chatter only matters when something is wrong with them.
+        EnvFilter::new(format!(
+            "{},hyper=warn,hyper_util=warn,reqwest=warn",
+            common.log_level
+        ))
+    });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second start in one process (tests) keeps the first.
+    let _ = if common.log_json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.try_init()
+    };
+}
+
+/// Installs the process-wide metrics recorder; the handle renders Prometheus text.
+pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
+        .install_recorder()
+}

@@ -1,0 +1,87 @@
+//! One job to the code that does it.
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use shared::clock::Millis;
+use shared::queue::{self, Job, Reservation, Settlement, Verdict};
+
+use crate::novita::Novita;
+use crate::outbound::CallContext;
+use crate::reconcile::Reconciler;
+use crate::runner::Handler;
+use crate::webhook::{Deliverer, Delivery, Outcome, next_attempt};
+
+/// Everything this worker can do.
+pub(crate) struct Work<N> {
+    pub(crate) reconciler: Reconciler<N>,
+    pub(crate) deliverer: Deliverer,
+}
+
+impl<N: Novita + 'static> Handler for Work<N> {
+    async fn handle(&self, job: Reservation, now: Millis) -> Settlement {
+        let parsed = match Job::parse(&job.body) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                tracing::error!(job = %job.id, %error, "the job's body cannot be read");
+                let error = format!("unreadable body: {error}");
+                return job.settle(Verdict::Dead { error }, Vec::new());
+            }
+        };
+        metrics::counter!("worker_jobs_total", "kind" => parsed.kind()).increment(1);
+        match parsed {
+            Job::Reconcile { instance } => self.reconciler.reconcile(job, &instance, now).await,
+            Job::Webhook(delivery) => self.deliver(job, delivery).await,
+        }
+    }
+}
+
+impl<N: Novita> Work<N> {
+    async fn deliver(&self, job: Reservation, delivery: queue::Delivery) -> Settlement {
+        let delivery = Delivery {
+            id: delivery.event_id.to_string(),
+            url: delivery.url,
+            body: Bytes::from(delivery.body),
+            context: CallContext::default(),
+        };
+        let attempt = self
+            .deliverer
+            .deliver(&delivery, Millis::now().seconds())
+            .await;
+        let attempts = job.errors + 1;
+        let verdict = match attempt.outcome {
+            Outcome::Delivered { .. } => Verdict::Done,
+            Outcome::Gone => dead(&delivery.id, attempts, "410: the receiver wants no more"),
+            Outcome::Failed(failure) => {
+                let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
+                match next_attempt(attempts, &failure, &mut rng) {
+                    Some(after) => Verdict::Retry {
+                        after,
+                        error: failure.reason.to_string(),
+                    },
+                    None => dead(&delivery.id, attempts, &failure.reason.to_string()),
+                }
+            }
+        };
+        tracing::info!(
+            event = %delivery.id,
+            attempts,
+            took_ms = attempt.duration.as_millis() as u64,
+            outcome = ?verdict,
+            "webhook attempt"
+        );
+        job.settle(verdict, Vec::new())
+    }
+}
+
+fn dead(event: &str, attempts: u32, why: &str) -> Verdict {
+    tracing::error!(
+        event,
+        attempts,
+        why,
+        "webhook given up; it is kept in the dead letter"
+    );
+    Verdict::Dead {
+        error: why.to_owned(),
+    }
+}

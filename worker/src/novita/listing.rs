@@ -1,0 +1,132 @@
+//! Reading all pages of the account's instances, and knowing whether that worked.
+
+use std::collections::HashSet;
+
+use super::{CallContext, Instance, InstancePage, ListQuery, Novita, NovitaError};
+
+/// Instances asked for per page.
+pub const PAGE_SIZE: u32 = 100;
+
+/// A provider that never ends is given up on after so many pages.
+const MAX_PAGES: u32 = 100;
+
+/// The result of reading all pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// Every matching instance. What is not in it does not exist, as far as lists can tell.
+    Complete(Vec<Instance>),
+    /// Some of them. What is in it exists; nothing follows from what is not.
+    Incomplete {
+        /// Those that were read, each id once.
+        seen: Vec<Instance>,
+        /// Why it cannot be called complete.
+        why: Gap,
+    },
+}
+
+/// What is missing from the proof that a listing is complete.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Gap {
+    /// A page could not be read.
+    #[error(transparent)]
+    Failed(#[from] NovitaError),
+    /// The provider did not say how many there are.
+    #[error("the list does not state its total")]
+    NoTotal,
+    /// Another number was read than the provider stated.
+    #[error("{seen} instances were listed of {total}")]
+    Count {
+        /// How many were read.
+        seen: u64,
+        /// How many it stated.
+        total: u64,
+    },
+    /// The total changed from one page to the next: the list moved while it was read.
+    #[error("the list changed while it was read")]
+    Changed,
+    /// An instance came twice, so another may have been skipped.
+    #[error("an instance was listed twice")]
+    Repeated,
+    /// The list did not end.
+    #[error("the list has more pages than are read")]
+    TooLong,
+}
+
+/// Reads all instances whose name contains `name`, or all there are.
+///
+/// Pages are numbered from 1. The list ends at its stated total; a page that brings nothing new
+/// ends it too, since a server that ignores the page number repeats its first page for ever.
+pub async fn list_all<N: Novita>(novita: &N, name: Option<&str>, context: &CallContext) -> Listing {
+    let mut pass = Pass::default();
+    let why = pass.read(novita, name, context).await.err();
+    let seen = pass.seen;
+    match why {
+        None => Listing::Complete(seen),
+        Some(why) => Listing::Incomplete { seen, why },
+    }
+}
+
+#[derive(Default)]
+struct Pass {
+    seen: Vec<Instance>,
+    ids: HashSet<String>,
+    total: Option<u64>,
+}
+
+impl Pass {
+    async fn read<N: Novita>(
+        &mut self,
+        novita: &N,
+        name: Option<&str>,
+        context: &CallContext,
+    ) -> Result<(), Gap> {
+        for page_num in 1..=MAX_PAGES {
+            let query = ListQuery {
+                page_num,
+                page_size: PAGE_SIZE,
+                name: name.map(str::to_owned),
+                status: None,
+            };
+            let page = novita.list(&query, context).await?;
+            if self.take(page)? {
+                return self.prove();
+            }
+        }
+        Err(Gap::TooLong)
+    }
+
+    /// Whether this was the last page.
+    fn take(&mut self, page: InstancePage) -> Result<bool, Gap> {
+        let said_empty = page.instances.as_ref().is_some_and(Vec::is_empty);
+        // An empty list that was sent as such states its total.
+        let total = page.total.or(said_empty.then_some(self.seen.len() as u64));
+        if self.total.is_some() && total.is_some() && self.total != total {
+            return Err(Gap::Changed);
+        }
+        self.total = self.total.or(total);
+        let instances = page.instances.unwrap_or_default();
+        let (before, came) = (self.seen.len(), instances.len());
+        for instance in instances {
+            if self.ids.insert(instance.id.clone()) {
+                self.seen.push(instance);
+            }
+        }
+        let new = self.seen.len() - before;
+        if new > 0 && new < came {
+            return Err(Gap::Repeated);
+        }
+        Ok(new == 0
+            || self
+                .total
+                .is_some_and(|total| self.seen.len() as u64 >= total))
+    }
+
+    fn prove(&self) -> Result<(), Gap> {
+        let (seen, total) = (self.seen.len() as u64, self.total.ok_or(Gap::NoTotal)?);
+        if seen == total {
+            Ok(())
+        } else {
+            Err(Gap::Count { seen, total })
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A step in the making: the status as it will be, and the events that tell why.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::clock::Millis;
+use shared::model::operation::Failure;
+use shared::model::{
+    Attempt, AttemptState, Event, EventId, EventKind, Operation, OperationState, Spec, Status,
+};
+use shared::queue::{Verdict, Write};
+
+use super::notify::Notifier;
+
+/// When the instance is to be looked at next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// After this long.
+    In(Duration),
+    /// Only when somebody wishes something of it.
+    Never,
+}
+
+impl Next {
+    /// At once: there is another step to do.
+    pub(super) const NOW: Self = Self::In(Duration::ZERO);
+}
+
+/// Collects what a step changes; everything takes effect together when it is settled.
+pub(super) struct Draft<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) status: Status,
+    pub(super) now: Millis,
+    notifier: &'a Notifier,
+    writes: Vec<Write>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        spec: &'a Spec,
+        status: Option<Status>,
+        now: Millis,
+        notifier: &'a Notifier,
+    ) -> Self {
+        let mut draft = Self {
+            spec,
+            status: status.unwrap_or_default(),
+            now,
+            notifier,
+            writes: Vec::new(),
+        };
+        draft.take_up_operation();
+        draft
+    }
+
+    /// Makes the spec's request the operation being worked on; a pending older one was overtaken.
+    fn take_up_operation(&mut self) {
+        let current = self.spec.operation();
+        if let Some(old) = self.status.operation.take() {
+            if old.id == current.id {
+                self.status.operation = Some(old);
+                return;
+            }
+            if old.state == OperationState::Pending {
+                let ended = old.ended(OperationState::Superseded, None, self.now);
+                self.writes.push(Write::Operation(Box::new(ended)));
+            }
+        }
+        self.status.operation = Some(current);
+        self.status.observed_generation = self.spec.generation;
+    }
+
+    /// The attempt being worked on, to change it.
+    pub(super) fn attempt_mut(&mut self) -> Option<&mut Attempt> {
+        self.status.attempts.last_mut()
+    }
+
+    /// Moves the current attempt to `state`, with a reason when it did not end well.
+    pub(super) fn move_attempt(&mut self, state: AttemptState, reason: Option<Failure>) {
+        if let Some(attempt) = self.attempt_mut() {
+            attempt.state = state;
+            attempt.reason = reason;
+        }
+    }
+
+    /// Appends an event to the log and, when its kind is told to callers, enqueues its webhook.
+    pub(super) fn event(&mut self, kind: EventKind, reason: impl Into<String>, data: Value) {
+        self.status.events += 1;
+        let event = Event {
+            id: EventId::generate(),
+            instance_id: self.spec.id.clone(),
+            number: self.status.events,
+            kind,
+            at: self.now,
+            reason: reason.into(),
+            data,
+        };
+        if kind.notice().is_some() {
+            self.status.notices += 1;
+            if let Some(job) = self.notifier.webhook(self.spec, &self.status, &event) {
+                self.writes.push(Write::Enqueue(job));
+            }
+        }
+        tracing::info!(
+            instance = %self.spec.id,
+            event = kind.as_str(),
+            number = event.number,
+            "{}", event.reason
+        );
+        self.writes.push(Write::Event(Box::new(event)));
+    }
+
+    /// Ends the operation being worked on; one that has ended stays as it is.
+    pub(super) fn end_operation(&mut self, state: OperationState, error: Option<Failure>) {
+        let pending = |operation: &Operation| operation.state == OperationState::Pending;
+        if let Some(operation) = self
+            .status
+            .operation
+            .take_if(|operation| pending(operation))
+        {
+            let ended = operation.ended(state, error, self.now);
+            self.writes.push(Write::Operation(Box::new(ended.clone())));
+            self.status.operation = Some(ended);
+        }
+    }
+
+    /// Lets another instance have the name.
+    pub(super) fn release_name(&mut self) {
+        self.writes.push(Write::ReleaseName(
+            self.spec.name.clone(),
+            self.spec.id.clone(),
+        ));
+    }
+
+    /// The step did not get on, for a reason that may pass: remembered, and counted for the backoff.
+    pub(super) fn setback(&mut self, error: Failure) {
+        self.status.setbacks = self.status.setbacks.saturating_add(1);
+        self.status.last_error = Some(error);
+    }
+
+    /// The step got on.
+    pub(super) fn progress(&mut self) {
+        self.status.setbacks = 0;
+        self.status.last_error = None;
+    }
+
+    /// What the step came to, for the queue.
+    pub(super) fn finish(self, next: Next) -> (Verdict, Vec<Write>) {
+        let Self {
+            spec,
+            status,
+            mut writes,
+            ..
+        } = self;
+        writes.push(Write::Status(spec.id.clone(), Box::new(status)));
+        let verdict = match next {
+            Next::In(after) => Verdict::Again(after),
+            Next::Never => Verdict::Done,
+        };
+        (verdict, writes)
+    }
+}

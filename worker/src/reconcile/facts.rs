@@ -1,0 +1,39 @@
+//! The provider's answer, reduced to what is kept. Passwords and variables stay behind.
+
+use shared::clock::Millis;
+use shared::model::{PortMapping, ProviderFacts};
+
+use crate::novita::{Instance, StatusError};
+
+pub(super) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
+    ProviderFacts {
+        status: instance.status.as_str().to_owned(),
+        status_error: describe(&instance.status_error),
+        port_mappings: instance
+            .port_mappings
+            .iter()
+            .map(|mapping| PortMapping {
+                port: mapping.port,
+                endpoint: mapping.endpoint.clone(),
+                kind: mapping.protocol.as_str().to_owned(),
+            })
+            .collect(),
+        spot_status: instance.spot_status.as_str().to_owned(),
+        last_started: instance
+            .last_started_at
+            .and_then(|at| u64::try_from(at).ok()),
+        last_stopped: instance
+            .last_stopped_at
+            .and_then(|at| u64::try_from(at).ok()),
+        seen_at: now,
+    }
+}
+
+/// `oom: killed by the host`; empty when nothing is wrong.
+pub(super) fn describe(error: &StatusError) -> String {
+    match (error.state.as_str(), error.message.as_str()) {
+        (state, "") => state.to_owned(),
+        ("", message) => message.to_owned(),
+        (state, message) => format!("{state}: {message}"),
+    }
+}

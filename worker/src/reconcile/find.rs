@@ -1,0 +1,63 @@
+//! Resolving an order whose answer is unknown: by looking, never by repeating.
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use shared::backoff::Backoff;
+use shared::model::AttemptState;
+
+use super::draft::{Draft, Next};
+use super::{Reconciler, failure};
+use crate::novita::{Listing, Novita, ProviderStatus};
+
+/// Gaps between looks: an order usually shows at once, and sometimes late.
+const GAPS: Backoff = Backoff {
+    base: Duration::from_secs(2),
+    cap: Duration::from_secs(15),
+};
+/// Complete lists without it, after the window, that prove an order was not made.
+const ABSENCES_NEEDED: u32 = 2;
+
+impl<N: Novita> Reconciler<N> {
+    /// Looks for the current attempt under its marker.
+    pub(super) async fn find(&self, draft: &mut Draft<'_>) -> Next {
+        let Some(attempt) = draft.status.current().cloned() else {
+            return Next::NOW;
+        };
+        let (instances, is_complete) = match self.provider.list_all(&attempt.marker).await {
+            Listing::Complete(instances) => (instances, true),
+            Listing::Incomplete { seen, why } => {
+                tracing::warn!(instance = %draft.spec.id, %why, "an incomplete list proves nothing");
+                (seen, false)
+            }
+        };
+        let found = instances
+            .iter()
+            .filter(|instance| instance.name == attempt.marker)
+            .max_by_key(|instance| instance.status != ProviderStatus::Removed);
+        if let Some(instance) = found {
+            draft.created(
+                &instance.id,
+                "found under its marker after an unclear answer",
+            );
+            return Next::NOW;
+        }
+        let waited = draft.now.since(attempt.intent_at);
+        let window_is_over = waited >= self.config.lookup_window.as_millis() as u64;
+        if is_complete && window_is_over {
+            if let Some(attempt) = draft.attempt_mut() {
+                attempt.absences += 1;
+            }
+            if attempt.absences + 1 >= ABSENCES_NEEDED {
+                let reason = failure("NOT_CREATED", "the order is not in two complete lists");
+                draft.move_attempt(AttemptState::Absent, Some(reason));
+                draft.progress();
+                return Next::NOW;
+            }
+        }
+        draft.status.setbacks += 1;
+        let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
+        Next::In(GAPS.at_least_half(draft.status.setbacks, &mut rng))
+    }
+}

@@ -1,0 +1,167 @@
+//! Reconciling one instance: compare what is wanted with what is, do one step, settle.
+//!
+//! Read `plan` first: it decides what the step is. The other modules do it.
+
+mod draft;
+mod facts;
+mod find;
+mod moves;
+mod notify;
+mod observe;
+mod offers;
+mod order;
+mod plan;
+mod remove;
+
+use std::time::Duration;
+
+use shared::clock::Millis;
+use shared::model::operation::Failure;
+use shared::model::{InstanceId, Spec, Status};
+use shared::queue::{JobId, Queue, Reservation, Settlement, Verdict};
+use shared::redis::RedisError;
+use shared::store::{Record, Store, StoreError};
+
+use self::draft::{Draft, Next};
+pub(crate) use self::notify::Notifier;
+use self::plan::{Step, plan};
+use crate::config::ReconcileConfig;
+use crate::marker::Marker;
+use crate::novita::Novita;
+use crate::outbound::Outbound;
+use crate::provider::Provider;
+
+/// Before a record that cannot be read is looked at again.
+const UNREADABLE: Duration = Duration::from_secs(60);
+
+/// Does the steps of all instances.
+pub(crate) struct Reconciler<N> {
+    pub(crate) store: Store,
+    pub(crate) queue: Queue,
+    pub(crate) provider: Provider<N>,
+    pub(crate) outbound: Outbound,
+    pub(crate) notifier: Notifier,
+    pub(crate) config: ReconcileConfig,
+}
+
+/// The hold on an instance under which a step runs.
+struct Lease<'a> {
+    queue: &'a Queue,
+    job: &'a JobId,
+    token: &'a str,
+    instance: &'a InstanceId,
+}
+
+impl Lease<'_> {
+    /// Makes a status durable in the middle of a step, and the lease whole again. `false`: another
+    /// worker has the instance, nothing was written, and nothing may be done any more.
+    async fn checkpoint(&self, status: &Status) -> Result<bool, RedisError> {
+        self.queue
+            .checkpoint(self.job, self.token, self.instance, status)
+            .await
+    }
+}
+
+impl<N: Novita> Reconciler<N> {
+    /// Does one step of an instance.
+    pub(crate) async fn reconcile(
+        &self,
+        job: Reservation,
+        instance: &InstanceId,
+        now: Millis,
+    ) -> Settlement {
+        let record = match self.store.record(instance).await {
+            Ok(Some(record)) => record,
+            // Its spec is gone for good; nothing can be wanted of it.
+            Ok(None) => return job.settle(Verdict::Done, Vec::new()),
+            Err(error) => return unreadable(job, instance, &error),
+        };
+        let (verdict, writes) = {
+            let lease = Lease {
+                queue: &self.queue,
+                job: &job.id,
+                token: &job.token,
+                instance,
+            };
+            self.step(&record, &lease, now).await
+        };
+        job.settle(verdict, writes)
+    }
+
+    async fn step(
+        &self,
+        record: &Record,
+        lease: &Lease<'_>,
+        now: Millis,
+    ) -> (Verdict, Vec<shared::queue::Write>) {
+        let Record { spec, status, .. } = record;
+        let mut draft = Draft::new(spec, status.clone(), now, &self.notifier);
+        let step = plan(spec, &draft.status, now);
+        tracing::debug!(instance = %spec.id, ?step, "reconciling");
+        let next = match step {
+            Step::Order => self.order(&mut draft, lease).await,
+            Step::Find => self.find(&mut draft).await,
+            Step::Observe => self.observe(&mut draft).await,
+            Step::CheckHealth => self.check_health(&mut draft).await,
+            Step::Remove => self.remove(&mut draft).await,
+            Step::Close => self.close(&mut draft).await,
+            Step::Rest => Next::Never,
+        };
+        draft.finish(next)
+    }
+
+    /// The marker of an attempt; `None` for an instance whose id was not made here.
+    fn marker(&self, spec: &Spec, attempt: u32) -> Option<Marker> {
+        let deployment = self.config.deployment.clone();
+        Some(Marker {
+            deployment,
+            instance: spec.id.ulid()?,
+            attempt,
+        })
+    }
+}
+
+fn unreadable(job: Reservation, instance: &InstanceId, error: &StoreError) -> Settlement {
+    tracing::error!(%instance, %error, "the record cannot be read");
+    job.settle(
+        Verdict::Retry {
+            after: UNREADABLE,
+            error: error.to_string(),
+        },
+        Vec::new(),
+    )
+}
+
+fn failure(code: &str, message: impl Into<String>) -> Failure {
+    Failure::new(code, message)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use shared::clock::Millis;
+    use shared::model::spec::Request;
+    use shared::model::{BillingMode, Desired, InstanceId, OperationId, OperationKind, Spec};
+
+    /// A spec for tests that care about little of it.
+    pub(crate) fn spec(desired: Desired) -> Spec {
+        Spec {
+            id: InstanceId::generate(),
+            name: "train".into(),
+            product_name: "RTX 4090 24GB".into(),
+            template_id: "100234".into(),
+            gpu_num: 1,
+            rootfs_size: 60,
+            region: None,
+            billing_mode: BillingMode::Spot,
+            webhook_url: None,
+            desired,
+            generation: 1,
+            created_at: Millis(1),
+            request: Request {
+                operation_id: OperationId::generate(),
+                kind: OperationKind::Create,
+                at: Millis(1),
+            },
+        }
+    }
+}

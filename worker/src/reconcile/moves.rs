@@ -1,0 +1,141 @@
+//! The ways an instance changes state, each in one place.
+
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::json;
+use shared::backoff::Backoff;
+use shared::model::operation::Failure;
+use shared::model::{AttemptState, Desired, EventKind, OperationState};
+
+use super::draft::{Draft, Next};
+use super::failure;
+use crate::novita::NovitaError;
+
+/// Between tries while the provider does not answer as it should.
+const SETBACK: Backoff = Backoff {
+    base: Duration::from_secs(1),
+    cap: Duration::from_secs(60),
+};
+
+impl Draft<'_> {
+    /// The provider has the current attempt, under this id.
+    pub(super) fn created(&mut self, id: &str, how: &str) {
+        let now = self.now;
+        let Some(attempt) = self.attempt_mut() else {
+            return;
+        };
+        attempt.state = AttemptState::Acked;
+        attempt.provider_id = Some(id.to_owned());
+        attempt.acked_at = Some(now);
+        attempt.reason = None;
+        let data = json!({
+            "event": "instance_created",
+            "productId": attempt.offer.product_id,
+            "region": attempt.offer.region,
+            "createdAt": now.iso(),
+        });
+        self.status.timestamps.created.get_or_insert(now);
+        self.status.removal = None;
+        self.progress();
+        self.event(EventKind::Created, how, data);
+    }
+
+    /// It runs, and every check passed.
+    pub(super) fn ready(&mut self, reason: &str) {
+        self.status.timestamps.ready = Some(self.now);
+        let mappings = self
+            .status
+            .provider
+            .as_ref()
+            .map(|facts| facts.port_mappings.clone());
+        self.event(
+            EventKind::Ready,
+            reason,
+            json!({ "portMappings": mappings }),
+        );
+        self.end_operation(OperationState::Succeeded, None);
+    }
+
+    /// Gives up what the current attempt made: it is removed before anything else is ordered, so
+    /// that a failure is never paid for.
+    pub(super) fn discard(&mut self, reason: Failure) -> Next {
+        let data = json!({ "code": reason.code, "novitaInstanceId": self.status.provider_id() });
+        self.event(EventKind::AttemptDiscarded, reason.message.clone(), data);
+        self.move_attempt(AttemptState::Discarding, Some(reason));
+        Next::NOW
+    }
+
+    /// The provider does not have the current attempt any more; that is proved.
+    pub(super) fn gone(&mut self) {
+        let attempt = self.status.current();
+        let reason = attempt.and_then(|attempt| attempt.reason.clone());
+        // Nobody here asked for it, so somebody removed it by hand; that is respected.
+        let by_hand = self.spec.desired == Desired::Running
+            && attempt.is_some_and(|attempt| attempt.state == AttemptState::Acked);
+        self.move_attempt(AttemptState::Gone, reason);
+        self.status.removal = None;
+        self.status.health = None;
+        self.status.provider = None;
+        self.status.timestamps.running = None;
+        self.progress();
+        if by_hand {
+            self.terminated("the provider no longer has it; somebody else removed it");
+        }
+    }
+
+    /// It is over: nothing is left at the provider.
+    pub(super) fn terminated(&mut self, reason: &str) {
+        self.status.timestamps.terminated = Some(self.now);
+        self.event(EventKind::Deleted, reason, json!({}));
+        match self.spec.desired {
+            Desired::Deleted => self.end_operation(OperationState::Succeeded, None),
+            Desired::Running => {
+                let error = failure("INSTANCE_REMOVED", reason);
+                self.end_operation(OperationState::Failed, Some(error));
+            }
+        }
+        self.release_name();
+    }
+
+    /// Gives the wish up. Nothing of it is left at the provider: every attempt ended before this.
+    pub(super) fn fail(&mut self, reason: Failure) -> Next {
+        self.status.timestamps.failed = Some(self.now);
+        self.status.failure = Some(reason.clone());
+        self.status.last_error = Some(reason.clone());
+        self.event(
+            EventKind::Failed,
+            reason.message.clone(),
+            json!({ "code": reason.code }),
+        );
+        self.end_operation(OperationState::Failed, Some(reason));
+        self.release_name();
+        Next::Never
+    }
+
+    /// The provider did not do what was asked, for a reason that may pass: later, and later still.
+    pub(super) fn provider_setback(&mut self, error: &NovitaError) -> Next {
+        tracing::warn!(instance = %self.spec.id, %error, "the provider did not do it");
+        self.setback(failure(code_of(error), error.to_string()));
+        let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
+        let wait = SETBACK.at_least_half(self.status.setbacks.saturating_sub(1), &mut rng);
+        Next::In(wait.max(error.retry_after().unwrap_or_default().min(SETBACK.cap)))
+    }
+}
+
+/// The code callers see for a provider error (the predecessor's names where it had one).
+pub(super) fn code_of(error: &NovitaError) -> &str {
+    match error {
+        NovitaError::NotSent(_) => "NETWORK_ERROR",
+        NovitaError::Unauthorized(_) => "AUTHENTICATION_FAILED",
+        NovitaError::RateLimited { .. } => "RATE_LIMIT_EXCEEDED",
+        NovitaError::NotFound(_) => "NOT_FOUND",
+        NovitaError::InvalidStateChange(_) => "RESOURCE_CONFLICT",
+        NovitaError::Refused(refusal) => match refusal.reason.as_str() {
+            "" => "BAD_REQUEST",
+            reason => reason,
+        },
+        NovitaError::Unclear(_) => "SERVER_ERROR",
+    }
+}

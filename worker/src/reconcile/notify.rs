@@ -1,0 +1,141 @@
+//! Turns an event into the webhook that tells it. The body is made once, here, and sent as it is.
+
+use serde_json::{Map, Value, json};
+use shared::model::{Event, Spec, Status};
+use shared::queue::{Delivery, Job};
+
+use crate::config::{WebhookConfig, WebhookFormat};
+
+/// Knows where webhooks go and in which shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Notifier {
+    default_url: Option<String>,
+    format: WebhookFormat,
+}
+
+impl Notifier {
+    pub(crate) fn new(config: &WebhookConfig) -> Self {
+        Self {
+            default_url: config.default_url.clone(),
+            format: config.format,
+        }
+    }
+
+    /// The webhook of an event; `None` when nobody asked for one. `status` already counts it.
+    pub(super) fn webhook(&self, spec: &Spec, status: &Status, event: &Event) -> Option<Job> {
+        let url = spec
+            .webhook_url
+            .clone()
+            .or_else(|| self.default_url.clone())?;
+        let payload = payload(spec, status, event)?;
+        let body = match self.format {
+            WebhookFormat::Legacy => Value::Object(payload),
+            WebhookFormat::Standard => json!({
+                "id": event.id,
+                "type": event.kind,
+                "timestamp": event.at.iso(),
+                "sequence": status.notices,
+                "data": payload,
+            }),
+        };
+        let delivery = Delivery {
+            event_id: event.id.clone(),
+            url,
+            body: body.to_string(),
+        };
+        Some(Job::Webhook(delivery))
+    }
+}
+
+/// The predecessor's flat members, with `eventId` and `sequence` added.
+fn payload(spec: &Spec, status: &Status, event: &Event) -> Option<Map<String, Value>> {
+    let mut payload = Map::new();
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            payload.insert(name.to_owned(), value);
+        }
+    };
+    put("instanceId", json!(spec.id));
+    put("status", json!(event.kind.notice()?));
+    put("timestamp", json!(event.at.iso()));
+    put("eventId", json!(event.id));
+    put("type", json!(event.kind));
+    put("sequence", json!(status.notices));
+    put("novitaInstanceId", json!(status.provider_id()));
+    put("elapsedTime", json!(event.at.since(spec.request.at)));
+    put("reason", json!(event.reason));
+    put(
+        "error",
+        json!(status.failure.as_ref().map(|failure| &failure.message)),
+    );
+    put("data", event.data.clone());
+    put(
+        "healthCheck",
+        json!(
+            status
+                .health
+                .as_ref()
+                .and_then(|health| health.report.as_ref())
+        ),
+    );
+    Some(payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::clock::Millis;
+    use shared::model::{Desired, EventId, EventKind};
+
+    use super::*;
+    use crate::reconcile::testing::spec;
+
+    fn told(format: WebhookFormat, url: Option<&str>) -> Option<Value> {
+        let spec = spec(Desired::Running);
+        let notifier = Notifier {
+            default_url: url.map(str::to_owned),
+            format,
+        };
+        let event = Event {
+            id: EventId::generate(),
+            instance_id: spec.id.clone(),
+            number: 9,
+            kind: EventKind::Ready,
+            at: Millis(1_795_379_156_475),
+            reason: "every health check passed".into(),
+            data: Value::Null,
+        };
+        let status = Status {
+            notices: 4,
+            ..Status::default()
+        };
+        match notifier.webhook(&spec, &status, &event)? {
+            Job::Webhook(delivery) => {
+                assert_eq!(delivery.event_id, event.id);
+                Some(serde_json::from_str(&delivery.body).unwrap())
+            }
+            Job::Reconcile { .. } => panic!("not a webhook"),
+        }
+    }
+
+    #[test]
+    fn the_flat_payload_has_the_predecessors_members_and_a_sequence() {
+        let body = told(WebhookFormat::Legacy, Some("http://x/hook")).unwrap();
+        assert_eq!(body["status"], "ready");
+        assert_eq!(body["timestamp"], "2026-11-22T20:25:56.475Z");
+        assert_eq!(body["sequence"], 4);
+        assert!(body["instanceId"].is_string() && body.get("novitaInstanceId").is_none());
+    }
+
+    #[test]
+    fn the_envelope_carries_the_same_payload_as_data() {
+        let body = told(WebhookFormat::Standard, Some("http://x/hook")).unwrap();
+        assert_eq!(body["type"], "instance.ready");
+        assert_eq!(body["sequence"], 4);
+        assert_eq!(body["data"]["status"], "ready");
+    }
+
+    #[test]
+    fn nobody_is_told_when_nobody_asked() {
+        assert!(told(WebhookFormat::Legacy, None).is_none());
+    }
+}

@@ -1,0 +1,362 @@
+//! Ordering an instance: choose, write the intent down, then call, exactly once.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::model::operation::Failure;
+use shared::model::{Attempt, AttemptState, EventKind, Offer, Spec};
+
+use super::draft::{Draft, Next};
+use super::moves::code_of;
+use super::offers::{billing, cluster_of, rank};
+use super::{Lease, Reconciler, failure};
+use crate::novita::{
+    CreateRequest, Env, Novita, NovitaError, ProductQuery, ReasonClass, Refusal, Template,
+};
+
+/// How long an offer that was refused is not tried again.
+const STOCK_OUT: Duration = Duration::from_secs(180);
+/// Between two searches when every offer is out of stock.
+const RESCAN: Duration = Duration::from_secs(30);
+/// Before the first look for an order whose answer is unknown.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// Orders that came to nothing are forgotten beyond this many, oldest first.
+const ATTEMPTS_KEPT: usize = 20;
+/// Instances that were created and never got ready; after so many the wish is given up.
+const BOOTS_ALLOWED: usize = 3;
+
+/// What a search for offers found.
+enum Found {
+    Best(Offer),
+    /// The product exists, but nothing can be had at the moment.
+    SoldOut,
+    /// No region knows the product.
+    NoSuchProduct,
+}
+
+impl<N: Novita> Reconciler<N> {
+    /// Chooses the best offer and orders it.
+    pub(super) async fn order(&self, draft: &mut Draft<'_>, lease: &Lease<'_>) -> Next {
+        let boots = draft
+            .status
+            .attempts
+            .iter()
+            .filter(|a| a.state == AttemptState::Gone);
+        let last_reason = boots
+            .clone()
+            .next_back()
+            .and_then(|attempt| attempt.reason.clone());
+        if boots.count() >= BOOTS_ALLOWED {
+            let reason =
+                last_reason.unwrap_or_else(|| failure("STARTUP_FAILED", "it never got ready"));
+            return draft.fail(reason);
+        }
+        let template = match self.template(draft.spec).await {
+            Ok(template) => template,
+            Err(Obstacle::Definite(reason)) => return draft.fail(reason),
+            Err(Obstacle::Provider(error)) => return draft.provider_setback(&error),
+        };
+        match self.search(draft).await {
+            Ok(Found::Best(offer)) => self.send_order(draft, lease, offer, &template).await,
+            Ok(Found::SoldOut) => self.sold_out(draft),
+            Ok(Found::NoSuchProduct) => draft.fail(failure(
+                "PRODUCT_NOT_FOUND",
+                format!(
+                    "no region offers a product named {:?}",
+                    draft.spec.product_name
+                ),
+            )),
+            Err(error) => draft.provider_setback(&error),
+        }
+    }
+
+    /// The template, once its registry login is known to exist.
+    async fn template(&self, spec: &Spec) -> Result<Template, Obstacle> {
+        let template = match self.provider.template(&spec.template_id).await {
+            Ok(template) => template,
+            Err(NovitaError::NotFound(_)) => {
+                let message = format!("the provider has no template {:?}", spec.template_id);
+                return Err(Obstacle::Definite(failure("TEMPLATE_NOT_FOUND", message)));
+            }
+            Err(error) => return Err(Obstacle::of(error)),
+        };
+        if template.image.is_empty() {
+            let message = format!("template {:?} names no image", spec.template_id);
+            return Err(Obstacle::Definite(failure(
+                "INVALID_TEMPLATE_IMAGE_URL",
+                message,
+            )));
+        }
+        if !template.image_auth.is_empty() {
+            let auths = self.provider.registry_auths().await.map_err(Obstacle::of)?;
+            if !auths.iter().any(|auth| auth.id == template.image_auth) {
+                let message = "the template names a registry login that does not exist";
+                return Err(Obstacle::Definite(failure(
+                    "REGISTRY_AUTH_NOT_FOUND",
+                    message,
+                )));
+            }
+        }
+        Ok(template)
+    }
+
+    /// The best offer in the first region, in order, that has one which was not just refused.
+    async fn search(&self, draft: &Draft<'_>) -> Result<Found, NovitaError> {
+        let spec = draft.spec;
+        let clusters = self.provider.clusters().await?;
+        let mut is_known = false;
+        for region in self.regions(spec) {
+            let Some(cluster) = cluster_of(region, &clusters) else {
+                continue;
+            };
+            let query = ProductQuery {
+                cluster_id: Some(cluster.id.clone()),
+                gpu_num: Some(spec.gpu_num),
+                product_name: Some(spec.product_name.clone()),
+                billing_method: Some(billing(spec.billing_mode)),
+            };
+            let products = self.provider.products(&query).await?;
+            is_known |= !products.is_empty();
+            let offers = rank(spec, region, cluster, &products);
+            let best = offers
+                .into_iter()
+                .find(|offer| !was_just_refused(draft, offer));
+            if let Some(best) = best {
+                return Ok(Found::Best(best));
+            }
+        }
+        Ok(if is_known {
+            Found::SoldOut
+        } else {
+            Found::NoSuchProduct
+        })
+    }
+
+    /// The region asked for, then the configured ones.
+    fn regions<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a str> {
+        let asked = spec.region.as_deref();
+        let others = self.config.regions.iter().map(String::as_str);
+        asked
+            .into_iter()
+            .chain(others.filter(move |region| Some(*region) != asked))
+    }
+
+    fn sold_out(&self, draft: &mut Draft<'_>) -> Next {
+        let waited = draft.now.since(draft.spec.request.at);
+        if waited < self.config.startup_max.as_millis() as u64 {
+            let message = "no region has the product in stock at the moment";
+            draft.setback(failure("NO_AVAILABLE_PRODUCTS", message));
+            return Next::In(RESCAN);
+        }
+        let regions: Vec<&str> = self.regions(draft.spec).collect();
+        let message = format!(
+            "no stock of {:?} for {} s in any of: {}",
+            draft.spec.product_name,
+            waited / 1000,
+            regions.join(", ")
+        );
+        draft.fail(failure("NO_OPTIMAL_PRODUCT_ANY_REGION", message))
+    }
+
+    /// Writes the intent down under the lease and only then calls the provider.
+    async fn send_order(
+        &self,
+        draft: &mut Draft<'_>,
+        lease: &Lease<'_>,
+        offer: Offer,
+        template: &Template,
+    ) -> Next {
+        let number = draft
+            .status
+            .attempts
+            .iter()
+            .map(|attempt| attempt.number)
+            .max();
+        let number = number.unwrap_or(0) + 1;
+        let Some(marker) = self.marker(draft.spec, number) else {
+            let message = "its id was not made here, so nothing can be ordered for it";
+            return draft.fail(failure("NOT_CREATABLE", message));
+        };
+        let name = marker.name(&draft.spec.name);
+        forget_old_attempts(draft);
+        draft.status.attempts.push(Attempt {
+            number,
+            marker: name.clone(),
+            offer: offer.clone(),
+            state: AttemptState::Intent,
+            intent_at: draft.now,
+            provider_id: None,
+            acked_at: None,
+            absences: 0,
+            reason: None,
+        });
+        match lease.checkpoint(&draft.status).await {
+            Ok(true) => {}
+            // Another worker has the instance by now: what this step would settle is refused anyway.
+            Ok(false) => return Next::NOW,
+            Err(error) => {
+                // The intent may have been stored, and was certainly not acted upon.
+                let message = format!("the intent could not be written down: {error}");
+                draft.move_attempt(
+                    AttemptState::Absent,
+                    Some(failure("INTENT_NOT_STORED", message)),
+                );
+                return Next::In(Duration::from_secs(1));
+            }
+        }
+        draft.event(
+            EventKind::OfferChosen,
+            format!(
+                "{} in {} is the cheapest that fits",
+                offer.product_name, offer.region
+            ),
+            json!({ "offer": offer, "attempt": number, "marker": name }),
+        );
+        let request = create_request(
+            draft.spec,
+            &offer,
+            template,
+            name,
+            self.envs(&marker, template),
+        );
+        match self.provider.create(&request).await {
+            Ok(id) => {
+                draft.created(id.as_str(), "the provider accepted the order");
+                Next::NOW
+            }
+            Err(error) => order_failed(draft, &error),
+        }
+    }
+
+    /// The template's variables, and ours, by which the instance is recognised.
+    fn envs(&self, marker: &crate::marker::Marker, template: &Template) -> Vec<Env> {
+        let ours = [
+            ("NGA_ID", Some(marker.instance_id().to_string())),
+            ("NGA_DEPLOYMENT", Some(marker.deployment.to_string())),
+            (
+                "NGA_SIG",
+                self.config
+                    .marker_secret
+                    .as_ref()
+                    .and_then(|s| marker.signature(s)),
+            ),
+        ];
+        let is_ours = |env: &&Env| ours.iter().all(|(key, _)| env.key != *key);
+        let mut envs: Vec<Env> = template.envs.iter().filter(is_ours).cloned().collect();
+        envs.extend(ours.into_iter().filter_map(|(key, value)| {
+            Some(Env {
+                key: key.to_owned(),
+                value: value?,
+            })
+        }));
+        envs
+    }
+}
+
+/// The order did not go through, or nobody knows whether it did.
+fn order_failed(draft: &mut Draft<'_>, error: &NovitaError) -> Next {
+    let reason = failure(code_of(error), error.to_string());
+    if error.may_have_applied() {
+        draft.event(EventKind::CreateUnclear, reason.message, json!({}));
+        return Next::In(FIRST_LOOK);
+    }
+    match error {
+        NovitaError::Refused(refusal) => refused(draft, refusal, reason),
+        NovitaError::Unauthorized(_) | NovitaError::NotFound(_) => {
+            draft.move_attempt(AttemptState::Refused, Some(reason.clone()));
+            draft.fail(reason)
+        }
+        _ => {
+            draft.move_attempt(AttemptState::Absent, Some(reason));
+            draft.provider_setback(error)
+        }
+    }
+}
+
+/// The provider said no: another offer, or none.
+fn refused(draft: &mut Draft<'_>, refusal: &Refusal, reason: Failure) -> Next {
+    draft.move_attempt(AttemptState::Refused, Some(reason.clone()));
+    draft.event(
+        EventKind::OfferRefused,
+        reason.message.clone(),
+        json!({ "code": reason.code }),
+    );
+    match refusal.reason.class() {
+        ReasonClass::NextOffer | ReasonClass::State => Next::NOW,
+        // No other offer would help.
+        ReasonClass::Account
+        | ReasonClass::Credentials
+        | ReasonClass::Caller
+        | ReasonClass::Gone
+        | ReasonClass::Pacing
+        | ReasonClass::Unknown => draft.fail(reason),
+    }
+}
+
+/// Why an order cannot even be made.
+enum Obstacle {
+    /// Repeating cannot help.
+    Definite(Failure),
+    /// The provider did not answer as it should; it may next time.
+    Provider(NovitaError),
+}
+
+impl Obstacle {
+    fn of(error: NovitaError) -> Self {
+        match error {
+            NovitaError::Unauthorized(refusal) => {
+                Self::Definite(failure("AUTHENTICATION_FAILED", refusal.to_string()))
+            }
+            error => Self::Provider(error),
+        }
+    }
+}
+
+fn was_just_refused(draft: &Draft<'_>, offer: &Offer) -> bool {
+    draft.status.attempts.iter().any(|attempt| {
+        attempt.state == AttemptState::Refused
+            && attempt.offer.product_id == offer.product_id
+            && attempt.offer.cluster_id == offer.cluster_id
+            && draft.now.since(attempt.intent_at) < STOCK_OUT.as_millis() as u64
+    })
+}
+
+/// Keeps the history bounded; what may still exist is never forgotten.
+fn forget_old_attempts(draft: &mut Draft<'_>) {
+    let attempts = &mut draft.status.attempts;
+    while attempts.len() >= ATTEMPTS_KEPT {
+        match attempts
+            .iter()
+            .position(|attempt| !attempt.state.may_exist())
+        {
+            Some(oldest) => drop(attempts.remove(oldest)),
+            None => return,
+        }
+    }
+}
+
+fn create_request(
+    spec: &Spec,
+    offer: &Offer,
+    template: &Template,
+    name: String,
+    envs: Vec<Env>,
+) -> CreateRequest {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    CreateRequest {
+        name,
+        product_id: offer.product_id.clone(),
+        cluster_id: offer.cluster_id.clone(),
+        gpu_num: spec.gpu_num,
+        rootfs_size: spec.rootfs_size,
+        image_url: template.image.clone(),
+        image_auth_id: given(&template.image_auth),
+        ports: template.ports.clone(),
+        envs,
+        tools: template.tools.clone(),
+        command: given(&template.start_command),
+        entrypoint: given(&template.entrypoint),
+        billing_mode: billing(offer.billing_mode),
+        min_cuda_version: given(&template.min_cuda_version),
+    }
+}

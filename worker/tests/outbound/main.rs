@@ -1,0 +1,11 @@
+//! Webhooks and health checks against receivers that misbehave on real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should say so"
+)]
+
+mod health;
+mod receiver;
+mod tls;
+mod webhook;
