@@ -2,5 +2,8 @@
 
 pub mod bridge;
 pub mod http;
+mod input;
+pub mod novita;
 mod process;
 pub mod redis;
+pub mod sink;
