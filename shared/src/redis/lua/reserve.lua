@@ -8,6 +8,6 @@
   they were delayed jobs), + 1 when fewer than `count` were there ]]
 local session, token, count, lease_ms = take(), take(), take_number(), take_number()
 if take() == '1' then
-  return reserve_again(token)
+  return reserve_again(token, lease_ms)
 end
 return reserve(session, token, count, lease_ms)

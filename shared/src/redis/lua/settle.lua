@@ -43,7 +43,7 @@ local token, count, lease_ms = take(), take_number(), take_number()
 if is_repeat then
   local done_request, verdicts = string.match(redis.call('HGET', REPLIES, session) or '', '^(%d+)|(%d*)$')
   if done_request == request then
-    local again = reserve_again(token)
+    local again = reserve_again(token, lease_ms)
     table.insert(again, 1, verdicts)
     return again
   end
