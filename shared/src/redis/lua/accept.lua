@@ -19,7 +19,7 @@ if expected == '' then
   local claimed = redis.call('HSETNX', NAMES, name, id) == 1
   if not claimed then
     local holder = redis.call('HGET', NAMES, name)
-    if holder ~= id then
+    if holder ~= id and redis.call('HEXISTS', SPEC, id) == 0 then
       return { 'name_taken', holder }
     end
   end
