@@ -6,7 +6,9 @@ use std::time::Duration;
 use shared::queue::{Job, Verdict};
 
 use crate::rig::{LONG_LEASE, Rig, eventually};
-use crate::things::{HOUR, conclude, dead, failed, ids, reconcile, reserve, reserve_one, take, webhook};
+use crate::things::{
+    HOUR, conclude, dead, failed, ids, reconcile, reserve, reserve_one, take, webhook,
+};
 
 over_both_transports!(common:
     an_enqueued_job_is_handed_out_with_its_body,
@@ -30,7 +32,10 @@ async fn an_enqueued_job_is_handed_out_with_its_body(rig: Rig) {
     assert_eq!(ids(&exchange), ["instance:i1", "webhook:msg_1"]);
     for (reserved, job) in exchange.jobs.iter().zip(&jobs) {
         assert_eq!(&Job::parse(&reserved.body).unwrap(), job);
-        assert_eq!((reserved.attempt, reserved.crashes, reserved.errors), (1, 0, 0));
+        assert_eq!(
+            (reserved.attempt, reserved.crashes, reserved.errors),
+            (1, 0, 0)
+        );
     }
 }
 
@@ -105,19 +110,26 @@ async fn a_job_that_waits_for_its_time_runs_now_when_it_is_enqueued(rig: Rig) {
     let exchange = reserve(&session, 1).await;
     assert!(exchange.jobs.is_empty());
     let lease_end = exchange.next_timer.expect("its lease");
-    assert!(lease_end < exchange.now.plus(HOUR.as_millis() as u64), "its old timer is still set");
+    assert!(
+        lease_end < exchange.now.plus(HOUR.as_millis() as u64),
+        "its old timer is still set"
+    );
     conclude(&session, job, Verdict::Done).await;
 }
 
 async fn a_job_that_waits_in_line_keeps_its_place(rig: Rig) {
     let session = rig.session(LONG_LEASE);
     session.enqueue(&[reconcile("i2")]).await.unwrap();
-    rig.ask(["ZINCRBY", &rig.keys.ready(), "-5", "instance:i2"]).await;
+    rig.ask(["ZINCRBY", &rig.keys.ready(), "-5", "instance:i2"])
+        .await;
     let before = rig.scores(&rig.keys.ready()).await;
     session.enqueue(&[reconcile("i2")]).await.unwrap();
     assert_eq!(rig.scores(&rig.keys.ready()).await, before);
     session.enqueue(&[reconcile("i1")]).await.unwrap();
-    assert_eq!(ids(&reserve(&session, 10).await), ["instance:i2", "instance:i1"]);
+    assert_eq!(
+        ids(&reserve(&session, 10).await),
+        ["instance:i2", "instance:i1"]
+    );
 }
 
 async fn a_job_of_high_priority_overtakes_until_the_other_has_waited_enough(rig: Rig) {
@@ -140,7 +152,10 @@ async fn a_failure_counts_and_progress_forgets_it(rig: Rig) {
     for errors in 1..=3 {
         conclude(&session, job, failed(Duration::ZERO)).await;
         job = reserve_one(&session).await;
-        assert_eq!((job.attempt, job.crashes, job.errors), (errors + 1, 0, errors));
+        assert_eq!(
+            (job.attempt, job.crashes, job.errors),
+            (errors + 1, 0, errors)
+        );
     }
     conclude(&session, job, Verdict::Again(Duration::ZERO)).await;
     let job = reserve_one(&session).await;
