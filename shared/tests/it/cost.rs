@@ -137,7 +137,7 @@ async fn accepting_costs_what_its_header_declares(rig: Rig) {
     let _ = reserve(&session, 10).await;
     wake_all(&rig).await;
     let record = store.record(&spec.id).await.unwrap().unwrap();
-    let mut change = async |expected| {
+    let change = async |expected| {
         let gone = spec.wanting(Desired::Deleted, request(OperationKind::Delete));
         let (billed, accepted) = cost(&rig, store.change(&record, &gone)).await;
         assert_eq!(accepted.unwrap(), expected);

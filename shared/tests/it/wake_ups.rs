@@ -94,8 +94,8 @@ async fn a_job_that_is_not_runnable_yet_wakes_nobody(rig: Rig) {
 }
 
 async fn one_job_wakes_one_session(rig: Rig) {
-    let (_first, mut first_wake_ups) = asleep(&rig).await;
-    rig.ask(["ZINCRBY", &rig.keys.idle(), "-5", _first.session()])
+    let (first, mut first_wake_ups) = asleep(&rig).await;
+    rig.ask(["ZINCRBY", &rig.keys.idle(), "-5", first.session()])
         .await;
     let (_second, mut second_wake_ups) = asleep(&rig).await;
     let producer = rig.session(LONG_LEASE);
@@ -116,7 +116,7 @@ async fn a_subscription_comes_back_after_the_server_restarted(mut rig: Rig) {
     let producer = rig.session(LONG_LEASE);
     producer.enqueue(&[reconcile("i1")]).await.unwrap();
     assert_eq!(next(&mut wake_ups).await, woken());
-    eventually("the job", async || {
+    let _ = eventually("the job", async || {
         let mut call = session.call(Vec::new(), 1);
         session.exchange(&mut call).await.ok()?.jobs.pop()
     })
