@@ -1,9 +1,14 @@
 //! The whole system on one machine, with no accounts: for tests and demonstrations.
 
+pub mod bench;
 pub mod bridge;
+pub mod demo;
 pub mod http;
 mod input;
 pub mod novita;
 mod process;
 pub mod redis;
+pub mod screen;
+pub mod service;
 pub mod sink;
+pub mod stack;

@@ -188,7 +188,7 @@ mod tests {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(STOP_WITHIN, refused)
+        tokio::time::timeout(STOP_WITHIN, refused)
             .await
             .expect("still listening");
     }

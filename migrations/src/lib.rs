@@ -73,7 +73,10 @@ impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = schema::VERSION;
         match self {
-            Self::Empty => write!(f, "no layout yet; the first process to start writes version {own}"),
+            Self::Empty => write!(
+                f,
+                "no layout yet; the first process to start writes version {own}"
+            ),
             Self::Current => write!(f, "layout version {own}: nothing to do"),
             Self::Foreign(version) => write!(
                 f,

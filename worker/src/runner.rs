@@ -31,6 +31,8 @@ const AWAY: Backoff = Backoff {
 };
 /// No step takes this long; one that does is stopped, and its job tried again.
 const STEP_MAX: Duration = Duration::from_secs(600);
+/// Before a job whose handler panicked or was stopped is tried again.
+const LOST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a worker does with one reserved job.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -157,19 +159,8 @@ impl<H: Handler> Runner<H> {
                 };
                 tracing::error!(job = %id, %error, "a job panicked");
                 metrics::counter!("worker_panics_total").increment(1);
-                let lost = Reservation {
-                    id,
-                    token,
-                    attempt: 0,
-                    crashes: 0,
-                    errors: 0,
-                    body: String::new(),
-                };
-                let verdict = Verdict::Retry {
-                    after: Duration::from_secs(30),
-                    error: "panicked".into(),
-                };
-                self.finished.push(lost.settle(verdict, Vec::new()));
+                let verdict = lost("panicked".to_owned());
+                self.finished.push(Settlement::of_lost(id, token, verdict));
             }
         }
     }
@@ -240,26 +231,12 @@ impl<H: Handler> Runner<H> {
         };
         let handler = Arc::clone(&self.handler);
         let task = self.running.spawn(async move {
-            let late = Reservation {
-                id: job.id.clone(),
-                token: job.token.clone(),
-                attempt: job.attempt,
-                crashes: job.crashes,
-                errors: job.errors,
-                body: String::new(),
-            };
-            tokio::time::timeout(STEP_MAX, handler.handle(job, now))
-                .await
-                .unwrap_or_else(|_| {
-                    let error = format!("no result within {} s", STEP_MAX.as_secs());
-                    late.settle(
-                        Verdict::Retry {
-                            after: Duration::from_secs(30),
-                            error,
-                        },
-                        Vec::new(),
-                    )
-                })
+            let (id, token) = (job.id.clone(), job.token.clone());
+            let step = tokio::time::timeout(STEP_MAX, handler.handle(job, now));
+            step.await.unwrap_or_else(|_| {
+                let error = format!("no result within {} s", STEP_MAX.as_secs());
+                Settlement::of_lost(id, token, lost(error))
+            })
         });
         self.held.insert(task.id(), held);
     }
@@ -311,6 +288,14 @@ impl<H: Handler> Runner<H> {
             tracing::warn!("some results could not be settled; their jobs will be looked at again");
         }
         self.pulse.farewell().await;
+    }
+}
+
+/// What becomes of a job whose handler came to nothing.
+fn lost(error: String) -> Verdict {
+    Verdict::Retry {
+        after: LOST_WAIT,
+        error,
     }
 }
 

@@ -266,6 +266,9 @@ impl Queue {
 
     /// Extends the leases of jobs still being worked on; `false` for one that another holder has.
     pub async fn extend(&self, held: &[(JobId, String)]) -> Result<Vec<bool>, RedisError> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut args = vec![millis(self.lease)];
         args.extend(
             held.iter()

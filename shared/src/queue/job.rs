@@ -173,6 +173,18 @@ pub struct Settlement {
     pub(super) writes: Vec<Write>,
 }
 
+impl Settlement {
+    /// The settlement of a job whose handler vanished together with its reservation.
+    pub fn of_lost(id: JobId, token: String, verdict: Verdict) -> Self {
+        Self {
+            id,
+            token,
+            verdict,
+            writes: Vec::new(),
+        }
+    }
+}
+
 /// What becomes of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

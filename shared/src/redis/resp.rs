@@ -104,6 +104,11 @@ impl Resp {
 
 fn reply(value: Value) -> Result<Result<Reply, ServerError>, RedisError> {
     Ok(Ok(match value {
+        Value::ServerError(error) if error.code() == "NOAUTH" => {
+            return Err(RedisError::Unauthorized(
+                "the server wants a password and got none".into(),
+            ));
+        }
         Value::ServerError(error) => {
             let line = format!("{} {}", error.code(), error.details().unwrap_or_default());
             return Ok(Err(ServerError::parse(&line)));

@@ -10,7 +10,8 @@
   Returns { 'accepted' } | { 'conflict', current spec } | { 'name_taken', instance id }
   Repeatable: a request that was applied before is accepted again and changes nothing, also when a
   later wish has replaced it.
-  Commands: new instance 9, + 1 per sleeper woken ]]
+  Commands: new instance 9; change 9, or 11 when its job waits; taken name 5; conflict 4;
+            + 1 when a sleeper is woken ]]
 local SPEC, OPS, INDEX, NAMES = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local id, expected, spec, name = take(), take(), take(), take()
 local operation_id, operation, job_id, job_body = take(), take(), take(), take()
@@ -19,7 +20,7 @@ if expected == '' then
   local claimed = redis.call('HSETNX', NAMES, name, id) == 1
   if not claimed then
     local holder = redis.call('HGET', NAMES, name)
-    if holder ~= id then
+    if holder ~= id and redis.call('HEXISTS', SPEC, id) == 0 then
       return { 'name_taken', holder }
     end
   end

@@ -4,7 +4,8 @@
   ARGV       per job: id, body, due (ms, 0 for now)
   Returns    how many became runnable now
   Repeatable: a job that waits keeps the earlier time.
-  Commands:  1 + TIME + per new job 2, + 1 when one became runnable, + 1 per sleeper woken ]]
+  Commands:  2, + per job: new 2, waiting 4, held 3 (2 when it is wanted again already);
+             + 1 when one became runnable, + 1 per sleeper woken (at most 4) ]]
 local runnable = 0
 while position < #ARGV do
   if enqueue(take(), take(), take_number()) then

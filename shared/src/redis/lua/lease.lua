@@ -93,11 +93,13 @@ end
 
 -- The answer to a reserve call that is repeated because its reply was lost: the jobs that the first
 -- call leased to `token`. Nothing is leased, so no attempt is spent. Leases are looked for among the
--- 512 timers that end last, where a young lease is.
-local function reserve_again(token)
+-- last 512 timers that end before one made now would, where a young lease is.
+local function reserve_again(token, lease_ms)
   local result = { num(now), num(now) }
   local ids = {}
-  for _, member in ipairs(redis.call('ZRANGE', TIMERS, -512, -1)) do
+  local youngest =
+    redis.call('ZRANGE', TIMERS, num(now + lease_ms), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 512)
+  for _, member in ipairs(youngest) do
     if string.sub(member, 1, 2) == 'l:' then
       ids[#ids + 1] = string.sub(member, 3)
     end

@@ -20,8 +20,11 @@
         verdicts has one digit per job: 1 applied, 0 stale (another holder: nothing was changed)
   Repeatable: with '1' the verdicts of an applied first call are told again, and so are the jobs that
         it reserved.
-  Commands: 5 + those of a reserve, for any number of jobs; + 1 each when any job is done (2), goes
-        on (1), writes a status, writes an operation; + 2 per event, + 2 per follow-up job ]]
+  Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
+        good, done or at, kept (retry, dead, release), due now, delayed, dead, was late, writes a
+        status, writes an operation; + 2 per event, + 2 per name (1 when it was free), + those of an
+        enqueue per follow-up job; + 1 when jobs became due that it did not reserve itself, + 1 per
+        sleeper woken (at most 4); repeated 6 ]]
 local STATUS, OPS, NAMES, DEAD, REPLIES = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local EVENTS_KEPT = 500
 
@@ -43,7 +46,7 @@ local token, count, lease_ms = take(), take_number(), take_number()
 if is_repeat then
   local done_request, verdicts = string.match(redis.call('HGET', REPLIES, session) or '', '^(%d+)|(%d*)$')
   if done_request == request then
-    local again = reserve_again(token)
+    local again = reserve_again(token, lease_ms)
     table.insert(again, 1, verdicts)
     return again
   end

@@ -1,0 +1,6 @@
+//! Whole stories through every process, over both transports.
+
+mod crash;
+mod create;
+mod failover;
+mod support;

@@ -1,0 +1,187 @@
+//! A caller of the API who looks at the provider's ledger and at the webhooks that came.
+
+use std::time::Duration;
+
+use devstack::stack::{Stack, StackOptions, Transport, eventually};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a story over each transport.
+#[macro_export]
+macro_rules! journeys {
+    ($($story:ident),+ $(,)?) => {
+        mod resp {
+            $(#[tokio::test]
+            async fn $story() { super::$story(devstack::stack::Transport::Resp).await; })+
+        }
+        mod upstash {
+            $(#[tokio::test]
+            async fn $story() { super::$story(devstack::stack::Transport::Upstash).await; })+
+        }
+    };
+}
+
+pub async fn stack(transport: Transport) -> Stack {
+    started(StackOptions {
+        transport,
+        ..StackOptions::default()
+    })
+    .await
+}
+
+pub async fn started(options: StackOptions) -> Stack {
+    Stack::start(options).await.expect("the stack starts")
+}
+
+/// A caller.
+pub struct Caller {
+    http: Client,
+    api: String,
+    novita: String,
+    sink: String,
+}
+
+impl Caller {
+    pub fn of(stack: &Stack) -> Self {
+        Self {
+            http: devstack::http::client(),
+            api: stack.api_url().to_owned(),
+            novita: stack.simulator().url(),
+            sink: stack.sink().url(),
+        }
+    }
+
+    pub async fn post(&self, body: &Value) -> (StatusCode, Value) {
+        let url = format!("{}/api/instances", self.api);
+        let answer = self
+            .http
+            .post(url)
+            .json(body)
+            .send()
+            .await
+            .expect("an answer");
+        (answer.status(), answer.json().await.expect("JSON"))
+    }
+
+    /// Creates an instance and gives its id.
+    pub async fn create(&self, name: &str) -> String {
+        let (status, body) = self
+            .post(&json!({
+                "name": name,
+                "productName": "RTX 4090 24GB",
+                "templateId": "100234",
+                "webhookUrl": format!("{}/hook", self.sink),
+            }))
+            .await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+        body["instanceId"].as_str().expect("an id").to_owned()
+    }
+
+    pub async fn delete(&self, id: &str) -> (StatusCode, Value) {
+        let url = format!("{}/api/instances/{id}", self.api);
+        let answer = self.http.delete(url).send().await.expect("an answer");
+        (answer.status(), answer.json().await.expect("JSON"))
+    }
+
+    async fn get(&self, url: String) -> Value {
+        self.http
+            .get(url)
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON")
+    }
+
+    pub async fn instance(&self, id: &str) -> Value {
+        self.get(format!("{}/api/instances/{id}", self.api)).await
+    }
+
+    pub async fn operation(&self, id: &str) -> Value {
+        self.get(format!("{}/api/operations/{id}", self.api)).await
+    }
+
+    /// Waits until the instance has this status; fails at once when it fails instead.
+    pub async fn until(&self, id: &str, status: &str) -> Value {
+        eventually(&format!("{id} {status}"), PATIENCE, async || {
+            let instance = self.instance(id).await;
+            if instance["status"] == status {
+                Ok(instance)
+            } else {
+                Err(instance.to_string())
+            }
+        })
+        .await
+        .unwrap()
+    }
+
+    /// What the provider bills, or billed.
+    pub async fn ledger(&self) -> Vec<Value> {
+        let ledger = self.get(format!("{}/_sim/ledger", self.novita)).await;
+        ledger["instances"].as_array().expect("instances").clone()
+    }
+
+    /// The calls of one route that the provider has seen.
+    pub async fn calls(&self, route: &str) -> Vec<Value> {
+        let log = self.get(format!("{}/_sim/requests", self.novita)).await;
+        let requests = log["requests"].as_array().expect("requests").clone();
+        requests
+            .into_iter()
+            .filter(|request| request["route"] == route)
+            .collect()
+    }
+
+    /// Tells the provider to misbehave.
+    pub async fn fault(&self, fault: Value) {
+        self.control("faults", fault).await;
+    }
+
+    /// Posts to the provider's control surface.
+    pub async fn control(&self, what: &str, body: Value) {
+        let url = format!("{}/_sim/{what}", self.novita);
+        let answer = self
+            .http
+            .post(url)
+            .json(&body)
+            .send()
+            .await
+            .expect("an answer");
+        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+    }
+
+    /// The webhooks that came for an instance, one of each id, by sequence.
+    pub async fn webhooks(&self, id: &str) -> Vec<Value> {
+        let kept = self.get(format!("{}/_sink/webhooks", self.sink)).await;
+        let mut bodies: Vec<Value> = kept
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|hook| serde_json::from_str(hook["body"].as_str()?).ok())
+            .filter(|body: &Value| body["instanceId"] == id)
+            .collect();
+        bodies.sort_by_key(|body| body["sequence"].as_u64());
+        bodies.dedup_by_key(|body| body["eventId"].clone());
+        bodies
+    }
+
+    /// Waits until webhooks with exactly these statuses came, in the order of their sequence.
+    pub async fn until_told(&self, id: &str, statuses: &[&str]) -> Vec<Value> {
+        eventually(&format!("webhooks {statuses:?}"), PATIENCE, async || {
+            let hooks = self.webhooks(id).await;
+            let told: Vec<_> = hooks
+                .iter()
+                .filter_map(|hook| hook["status"].as_str())
+                .collect();
+            if told == statuses {
+                Ok(hooks.clone())
+            } else {
+                Err(format!("{told:?}"))
+            }
+        })
+        .await
+        .unwrap()
+    }
+}

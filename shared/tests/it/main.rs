@@ -1,0 +1,25 @@
+//! Redis, the queue and the records over both transports, against a real `redis-server`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what tests call fails as tests do"
+)]
+
+#[macro_use]
+mod rig;
+
+mod client;
+mod cost;
+mod events;
+mod leases;
+mod lost_replies;
+mod oracle;
+mod proxy;
+mod queue;
+mod schedule;
+mod schema;
+mod settlements;
+mod store;
+mod things;
+mod wake_ups;
