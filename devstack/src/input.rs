@@ -66,7 +66,7 @@ fn merge(target: &mut Value, patch: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::novita::Settings;
+    use crate::novita::{Settings, SimDuration};
 
     #[test]
     fn a_patch_changes_only_what_it_names() {
@@ -76,7 +76,8 @@ mod tests {
             br#"{"delays":{"pulling":90.5},"sparseList":true}"#,
         )
         .unwrap();
-        assert_eq!(patched.delays.pulling.as_seconds(), 90.5);
+        let pulling = SimDuration::try_from(90.5).unwrap();
+        assert_eq!(patched.delays.pulling, pulling);
         assert_eq!(patched.delays.creating, settings.delays.creating);
         assert!(patched.sparse_list);
     }

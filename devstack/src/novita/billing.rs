@@ -31,12 +31,12 @@ impl Meter {
         }
     }
 
-    pub(crate) fn seconds(&self, now: SimTime) -> f64 {
+    pub(crate) fn counted(&self, now: SimTime) -> SimDuration {
         let mut total = self.total;
         if let Some(since) = self.since {
             total += now.since(since);
         }
-        total.as_seconds()
+        total
     }
 }
 
@@ -72,12 +72,12 @@ mod tests {
         let mut meter = Meter::default();
         meter.run(at(10));
         meter.run(at(15));
-        assert_eq!(meter.seconds(at(20)), 10.0);
+        assert_eq!(meter.counted(at(20)), SimDuration::seconds(10));
         meter.stop(at(30));
         meter.stop(at(35));
-        assert_eq!(meter.seconds(at(1000)), 20.0);
+        assert_eq!(meter.counted(at(1000)), SimDuration::seconds(20));
         meter.run(at(1000));
-        assert_eq!(meter.seconds(at(1005)), 25.0);
+        assert_eq!(meter.counted(at(1005)), SimDuration::seconds(25));
     }
 
     #[test]

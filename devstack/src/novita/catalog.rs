@@ -339,7 +339,7 @@ mod tests {
         let cheapest = catalog
             .products
             .iter()
-            .filter(|p| p.name == "RTX 4090 24GB")
+            .filter(|p| p.name == "RTX 4090 24GB" && p.deployable)
             .flat_map(|p| {
                 p.offers
                     .iter()

@@ -216,7 +216,10 @@ mod tests {
         for bad in [-0.001, f64::NAN, f64::INFINITY, 2e9] {
             assert!(SimDuration::try_from(bad).is_err(), "{bad} was accepted");
         }
-        assert_eq!(SimDuration::try_from(1.25).unwrap().as_seconds(), 1.25);
+        assert_eq!(
+            SimDuration::try_from(1.25).unwrap(),
+            SimDuration { millis: 1250 }
+        );
     }
 
     #[test]

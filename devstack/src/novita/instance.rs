@@ -169,12 +169,14 @@ impl Instance {
     }
 
     pub(crate) fn billed_seconds(&self, now: SimTime) -> f64 {
-        self.compute.seconds(now)
+        self.compute.counted(now).as_seconds()
     }
 
     pub(crate) fn cost_usd(&self, now: SimTime) -> f64 {
-        self.terms
-            .cost_usd(self.compute.seconds(now), self.storage.seconds(now))
+        self.terms.cost_usd(
+            self.compute.counted(now).as_seconds(),
+            self.storage.counted(now).as_seconds(),
+        )
     }
 
     /// Everything that happens by itself up to `now`, each at its own moment.

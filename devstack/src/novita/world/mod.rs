@@ -242,3 +242,62 @@ fn close_job(jobs: &mut [Job], instance: &mut Instance) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::novita::clock::SimDuration;
+    use crate::novita::order::{CreateBody, Order};
+
+    fn order(gpus: u32, billing: &str) -> Order {
+        let body = json!({
+            "productId": "4090.16c62g", "kind": "gpu", "gpuNum": gpus, "rootfsSize": 60,
+            "imageUrl": "docker.io/acme/infer:1.4", "clusterId": "us-ca-6", "billingMode": billing,
+        });
+        let body: CreateBody = serde_json::from_value(body).unwrap();
+        body.into_order().unwrap()
+    }
+
+    fn gpus_there_are(world: &World) -> u32 {
+        let held = world.instances().filter(|instance| instance.holds_gpus);
+        let held: u32 = held.map(|instance| instance.order.gpu_num).sum();
+        held + world.stock.free("4090.16c62g", "us-ca-6")
+    }
+
+    #[test]
+    fn no_gpu_is_lost_or_invented_whatever_is_done() {
+        for seed in 0..30 {
+            let catalog = Catalog::built_in().unwrap();
+            let mut world = World::new(catalog, Settings::default(), seed);
+            let total = gpus_there_are(&world);
+            let mut dice = StdRng::seed_from_u64(seed);
+            let mut now = SimTime::from_unix_millis(0);
+            let mut ids = vec!["unknown".to_owned()];
+            for _ in 0..300 {
+                now = now.plus(SimDuration::seconds(dice.random_range(0..40)));
+                world.advance(now);
+                let id = ids[dice.random_range(0..ids.len())].clone();
+                match dice.random_range(0..7) {
+                    0 => {
+                        let billing = ["onDemand", "spot"][dice.random_range(0..2)];
+                        ids.extend(world.create(
+                            order(dice.random_range(1..=8), billing),
+                            None,
+                            now,
+                        ));
+                    }
+                    1 => drop(world.start(&id, now)),
+                    2 => drop(world.stop(&id, now)),
+                    3 => drop(world.restart(&id, now)),
+                    4 => drop(world.migrate(&id, now)),
+                    5 => drop(world.call_back(&id, SpotAction::Reclaim, now)),
+                    _ => drop(world.delete(&id, now)),
+                }
+                assert_eq!(gpus_there_are(&world), total, "seed {seed}, {now:?}");
+            }
+            assert!(ids.len() > 10, "seed {seed}: hardly anything was created");
+        }
+    }
+}
