@@ -118,7 +118,9 @@ impl Stack {
             None => Some(TempDir::with_prefix("devstack-")?),
         };
         let given = options.data_dir.as_deref();
-        let dir = given.or(temporary.as_ref().map(TempDir::path)).context("no directory")?;
+        let dir = given
+            .or(temporary.as_ref().map(TempDir::path))
+            .context("no directory")?;
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs)
             .with_context(|| format!("cannot create {}", logs.display()))?;

@@ -1,6 +1,10 @@
 //! Whole stories through every process, over both transports.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests state expectations")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests state expectations"
+)]
 
 mod crash;
 mod create;

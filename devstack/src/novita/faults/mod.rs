@@ -227,7 +227,7 @@ fn check_target(kind: Kind, target: Target) -> Result<(), BadInput> {
 
 #[cfg(test)]
 mod tests {
-    use crate::novita::*;
+    use super::*;
 
     fn faults(specs: &[Value]) -> Faults {
         let mut faults = Faults::new(1);
