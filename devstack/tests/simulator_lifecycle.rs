@@ -323,7 +323,7 @@ async fn a_failed_pull_stays_in_pulling_costs_money_and_can_be_deleted() {
     let stuck = sim.instance(&id).await;
     assert_eq!(stuck["status"], "pulling");
     assert_eq!(stuck["statusError"]["state"], "imagePullFailed");
-    assert_eq!(sim.billed(&id).await, 3600_000);
+    assert_eq!(sim.billed(&id).await, 3_600_000);
     sim.act("delete", &id).await.ok();
 
     let mut saved = private.clone();
