@@ -22,7 +22,7 @@ use super::status::Status;
 use super::wire;
 use super::world::World;
 use crate::http::{self as server, Answer, Body, HangUp};
-use crate::input;
+use crate::input::{self, BadInput};
 
 /// Answers one request, or does not, as the faults will have it; logs it in any case.
 pub(crate) async fn answer(core: &Mutex<Core>, request: Request<Bytes>) -> Answer {
@@ -200,7 +200,13 @@ fn body<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, ApiError> {
             "content-type must be application/json",
         ));
     }
-    input::parse(request.body()).map_err(|problem| ApiError::unreadable(problem.to_string()))
+    let unreadable = |problem: BadInput| ApiError::unreadable(problem.to_string());
+    let value: Value = input::parse(request.body()).map_err(unreadable)?;
+    // serde would read an array as the fields of a struct in their order.
+    if !value.is_object() {
+        return Err(ApiError::unreadable("body: expected an object"));
+    }
+    input::from_json(value).map_err(unreadable)
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
