@@ -18,8 +18,6 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_logging(&config.common);
-    // Fails only when a provider is installed already, which serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match api::start(&config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

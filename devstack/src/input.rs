@@ -26,8 +26,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadInput> {
     from_json(serde_json::from_slice(bytes).map_err(|e| BadInput::field("body", e))?)
 }
 
-/// A typed value from a JSON value.
+/// A typed value from a JSON object.
 pub(crate) fn from_json<T: DeserializeOwned>(value: Value) -> Result<T, BadInput> {
+    // serde would also take an array for the fields of a struct in their order.
+    if !value.is_object() {
+        return Err(BadInput::field("body", "expected an object"));
+    }
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         match path.as_str() {
@@ -44,9 +48,6 @@ where
     T: Serialize + DeserializeOwned,
 {
     let patch: Value = parse(patch)?;
-    if !patch.is_object() {
-        return Err(BadInput::field("body", "expected an object"));
-    }
     let mut merged = serde_json::to_value(current).map_err(|e| BadInput::field("body", e))?;
     merge(&mut merged, patch);
     from_json(merged)
@@ -91,6 +92,7 @@ mod tests {
             (r#"{"notFound":"500"}"#, "notFound"),
             (r#"{"surprise":1}"#, "surprise"),
             ("[]", "body"),
+            ("null", "body"),
             ("{", "body"),
         ] {
             let complaint = patched(&settings, patch.as_bytes()).unwrap_err();

@@ -23,6 +23,8 @@ const TOKEN: &str = "devstack-token";
 const NOVITA_KEY: &str = "devstack-novita-key";
 /// What the worker signs webhooks with: 32 bytes behind the Standard Webhooks prefix.
 pub const WEBHOOK_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Simulated seconds per second: an instance boots in a few seconds instead of half a minute.
+const SIMULATED_SPEED: f64 = 10.0;
 /// SIGTERM is answered within this time, or the process is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -111,13 +113,14 @@ impl Stack {
     /// # Errors
     /// Something is missing or does not get ready; the message says what and shows its last words.
     pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
-        let (dir, temporary) = match options.data_dir {
-            Some(dir) => (dir, None),
-            None => {
-                let temporary = TempDir::with_prefix("devstack-")?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let temporary = match options.data_dir {
+            Some(_) => None,
+            None => Some(TempDir::with_prefix("devstack-")?),
         };
+        let given = options.data_dir.as_deref();
+        let dir = given
+            .or(temporary.as_ref().map(TempDir::path))
+            .context("no directory")?;
         let logs = dir.join("logs");
         std::fs::create_dir_all(&logs)
             .with_context(|| format!("cannot create {}", logs.display()))?;
@@ -130,6 +133,7 @@ impl Stack {
         let bridge = Bridge::start(BridgeOptions::new(redis.addr(), TOKEN)).await?;
         let simulator = Simulator::start(SimulatorOptions {
             api_keys: vec![NOVITA_KEY.to_owned()],
+            speed: SIMULATED_SPEED,
             ..SimulatorOptions::default()
         })
         .await?;

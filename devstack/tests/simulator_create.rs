@@ -167,6 +167,18 @@ async fn bodies_must_be_json_of_the_right_types() {
             .refused(400, "INVALID_REQUEST_BODY")
             .contains("gpuNum")
     );
+    let positional = order_with(&json!({ "envs": [["KEY", "value"]] }));
+    let refusal = sim.post("/gpu/instance/create", positional).await;
+    assert!(
+        refusal
+            .refused(400, "INVALID_REQUEST_BODY")
+            .contains("envs")
+    );
+    for positional in [json!(["nobody"]), json!("nobody"), json!(null)] {
+        sim.post("/gpu/instance/start", positional)
+            .await
+            .refused(400, "INVALID_REQUEST_BODY");
+    }
     sim.post("/gpu/instance/start", json!({}))
         .await
         .refused(400, "VALIDATOR_PARAM");

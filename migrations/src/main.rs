@@ -13,7 +13,6 @@ async fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return config::report(&error),
     };
-    shared::tls::install();
     match ask(&config).await {
         Ok(layout) => tell(&layout, cli.command.unwrap_or(Command::Plan)),
         Err(error) => {

@@ -13,4 +13,4 @@ pub mod schema;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
-pub mod tls;
+mod tls;

@@ -234,33 +234,38 @@ impl WorkerArgs {
     fn read(&self, reader: &mut Reader) -> Option<WorkerConfig> {
         let common = self.common.read(reader, 9465);
         let redis = self.redis.read(reader);
-        let novita = self.novita(reader);
+        let api_key = self.api_key(reader);
+        let base_url = reader.url(
+            "NOVITA_API_BASE_URL",
+            &self.novita_api_base_url,
+            &["https", "http"],
+        );
+        let (read_timeout, write_timeout) = self.provider_timeouts(reader);
         let permits = reader.int("MAX_CONCURRENT_JOBS", &self.max_concurrent_jobs, 1..=100);
         let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
         let reconcile = self.reconcile(reader, prefix);
         let webhook = self.webhook(reader, common.environment);
         let longest = [
-            (
-                "REQUEST_TIMEOUT",
-                novita.as_ref().map(|novita| novita.write_timeout),
-            ),
-            (
-                "NOVITA_API_TIMEOUT",
-                novita.as_ref().map(|novita| novita.read_timeout),
-            ),
-            ("HEALTH_CHECK_TIMEOUT_MS", Some(reconcile.health_timeout)),
-            ("WEBHOOK_TIMEOUT", Some(webhook.timeout)),
+            ("REQUEST_TIMEOUT", write_timeout),
+            ("NOVITA_API_TIMEOUT", read_timeout),
+            ("HEALTH_CHECK_TIMEOUT_MS", reconcile.health_timeout),
+            ("WEBHOOK_TIMEOUT", webhook.timeout),
         ];
         for (name, timeout) in longest {
-            if timeout.is_some_and(|timeout| timeout >= lease) {
+            if timeout >= lease {
                 reader.problem("JOB_LEASE_MS", &format!("must be longer than {name}"));
             }
         }
         Some(WorkerConfig {
             common,
             redis: redis?,
-            novita: novita?,
+            novita: NovitaConfig {
+                api_key: api_key?,
+                base_url: base_url?,
+                read_timeout,
+                write_timeout,
+            },
             permits: permits as usize,
             lease,
             reconcile,
@@ -268,7 +273,7 @@ impl WorkerArgs {
         })
     }
 
-    fn novita(&self, reader: &mut Reader) -> Option<NovitaConfig> {
+    fn api_key(&self, reader: &mut Reader) -> Option<Secret> {
         let api_key = reader.secret(
             "NOVITA_API_KEY",
             self.novita_api_key.as_deref(),
@@ -278,23 +283,19 @@ impl WorkerArgs {
         if self.novita_api_key.is_none() && self.novita_api_key_file.is_none() {
             reader.missing("NOVITA_API_KEY", "the key for the provider's API");
         }
-        let base_url = reader.url(
-            "NOVITA_API_BASE_URL",
-            &self.novita_api_base_url,
-            &["https", "http"],
-        );
-        let read_timeout = reader.millis(
-            "NOVITA_API_TIMEOUT",
-            &self.novita_api_timeout,
-            5000..=60_000,
-        );
-        let write_timeout = reader.millis("REQUEST_TIMEOUT", &self.request_timeout, 5000..=120_000);
-        Some(NovitaConfig {
-            api_key: api_key?,
-            base_url: base_url?,
-            read_timeout,
-            write_timeout,
-        })
+        api_key
+    }
+
+    /// For reads and for changes.
+    fn provider_timeouts(&self, reader: &mut Reader) -> (Duration, Duration) {
+        (
+            reader.millis(
+                "NOVITA_API_TIMEOUT",
+                &self.novita_api_timeout,
+                5000..=60_000,
+            ),
+            reader.millis("REQUEST_TIMEOUT", &self.request_timeout, 5000..=120_000),
+        )
     }
 
     fn reconcile(&self, reader: &mut Reader, prefix: &str) -> ReconcileConfig {

@@ -84,7 +84,7 @@ impl Api {
             redis,
             stop,
             task,
-            client: reqwest::Client::new(),
+            client: devstack::http::client(),
         }
     }
 
@@ -310,9 +310,6 @@ pub(crate) async fn shared_redis() -> &'static RedisServer {
 fn process_wide() -> PrometheusHandle {
     static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
     METRICS
-        .get_or_init(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            shared::telemetry::start_metrics().unwrap()
-        })
+        .get_or_init(|| shared::telemetry::start_metrics().unwrap())
         .clone()
 }

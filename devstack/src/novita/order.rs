@@ -1,6 +1,8 @@
 //! The body of create, checked against every limit the Novita API reference documents.
 
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::catalog::{BillingMode, CudaVersion, Env};
 use super::error::ApiError;
@@ -22,11 +24,14 @@ pub(crate) struct CreateBody {
     image_auth: Option<String>,
     image_auth_id: Option<String>,
     ports: Option<String>,
+    #[serde(deserialize_with = "objects")]
     envs: Option<Vec<Env>>,
+    #[serde(deserialize_with = "objects")]
     tools: Option<Vec<Tool>>,
     command: Option<String>,
     entrypoint: Option<String>,
     cluster_id: Option<String>,
+    #[serde(deserialize_with = "objects")]
     network_storages: Option<Vec<NetworkStorage>>,
     network_id: Option<String>,
     billing_mode: Option<String>,
@@ -34,6 +39,19 @@ pub(crate) struct CreateBody {
     auto_renew: Option<bool>,
     auto_renew_month: Option<i64>,
     min_cuda_version: Option<String>,
+}
+
+/// Objects only: serde alone would also take arrays for them.
+fn objects<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let items = Option::<Vec<Map<String, Value>>>::deserialize(deserializer)?;
+    let typed = |item| T::deserialize(Value::Object(item)).map_err(D::Error::custom);
+    items
+        .map(|items| items.into_iter().map(typed).collect())
+        .transpose()
 }
 
 #[derive(Debug, Default, Deserialize)]

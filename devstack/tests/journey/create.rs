@@ -132,7 +132,10 @@ async fn many_at_once_are_served_by_several_processes(transport: Transport) {
             )
             .await;
     }
-    assert_eq!(caller.calls("create").await.len(), ids.len());
+    // The first region runs out of stock on the way; only refusals may come on top.
+    let orders = caller.calls("create").await;
+    let accepted = orders.iter().filter(|order| order["status"] == 200).count();
+    assert_eq!(accepted, ids.len());
 }
 
 fn worker(env: &[(&str, &str)]) -> Output {
@@ -150,7 +153,7 @@ fn worker(env: &[(&str, &str)]) -> Output {
 fn a_wrong_configuration_is_told_whole_and_ends_with_78() {
     let output = worker(&[
         ("JOB_LEASE_MS", "3000"),
-        ("NOVITA_API_KEY", "short"),
+        ("NOVITA_API_KEY", "tooshort"),
         ("WEBHOOK_FORMAT", "xml"),
         ("REDIS_COMMAND_TIMEOUT_MS", "1"),
         ("MAX_CONCURRENT_JOBS", ""),
@@ -171,7 +174,7 @@ fn a_wrong_configuration_is_told_whole_and_ends_with_78() {
         "empty counts as unset: {told}"
     );
     assert!(
-        !told.contains("short"),
+        !told.contains("tooshort"),
         "a secret's value is never told: {told}"
     );
 }

@@ -1,5 +1,11 @@
 //! Whole stories through every process, over both transports.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests state expectations"
+)]
+
 mod crash;
 mod create;
 mod failover;

@@ -6,7 +6,7 @@ use devstack::stack::{Stack, StackOptions, Transport, eventually};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a story over each transport.
 #[macro_export]
@@ -23,7 +23,7 @@ macro_rules! journeys {
     };
 }
 
-pub async fn stack(transport: Transport) -> Stack {
+pub(crate) async fn stack(transport: Transport) -> Stack {
     started(StackOptions {
         transport,
         ..StackOptions::default()
@@ -31,12 +31,12 @@ pub async fn stack(transport: Transport) -> Stack {
     .await
 }
 
-pub async fn started(options: StackOptions) -> Stack {
+pub(crate) async fn started(options: StackOptions) -> Stack {
     Stack::start(options).await.expect("the stack starts")
 }
 
 /// A caller.
-pub struct Caller {
+pub(crate) struct Caller {
     http: Client,
     api: String,
     novita: String,
@@ -44,7 +44,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub fn of(stack: &Stack) -> Self {
+    pub(crate) fn of(stack: &Stack) -> Self {
         Self {
             http: devstack::http::client(),
             api: stack.api_url().to_owned(),
@@ -53,7 +53,7 @@ impl Caller {
         }
     }
 
-    pub async fn post(&self, body: &Value) -> (StatusCode, Value) {
+    pub(crate) async fn post(&self, body: &Value) -> (StatusCode, Value) {
         let url = format!("{}/api/instances", self.api);
         let answer = self
             .http
@@ -66,7 +66,7 @@ impl Caller {
     }
 
     /// Creates an instance and gives its id.
-    pub async fn create(&self, name: &str) -> String {
+    pub(crate) async fn create(&self, name: &str) -> String {
         let (status, body) = self
             .post(&json!({
                 "name": name,
@@ -79,7 +79,7 @@ impl Caller {
         body["instanceId"].as_str().expect("an id").to_owned()
     }
 
-    pub async fn delete(&self, id: &str) -> (StatusCode, Value) {
+    pub(crate) async fn delete(&self, id: &str) -> (StatusCode, Value) {
         let url = format!("{}/api/instances/{id}", self.api);
         let answer = self.http.delete(url).send().await.expect("an answer");
         (answer.status(), answer.json().await.expect("JSON"))
@@ -96,16 +96,16 @@ impl Caller {
             .expect("JSON")
     }
 
-    pub async fn instance(&self, id: &str) -> Value {
+    pub(crate) async fn instance(&self, id: &str) -> Value {
         self.get(format!("{}/api/instances/{id}", self.api)).await
     }
 
-    pub async fn operation(&self, id: &str) -> Value {
+    pub(crate) async fn operation(&self, id: &str) -> Value {
         self.get(format!("{}/api/operations/{id}", self.api)).await
     }
 
     /// Waits until the instance has this status; fails at once when it fails instead.
-    pub async fn until(&self, id: &str, status: &str) -> Value {
+    pub(crate) async fn until(&self, id: &str, status: &str) -> Value {
         eventually(&format!("{id} {status}"), PATIENCE, async || {
             let instance = self.instance(id).await;
             if instance["status"] == status {
@@ -119,13 +119,13 @@ impl Caller {
     }
 
     /// What the provider bills, or billed.
-    pub async fn ledger(&self) -> Vec<Value> {
+    pub(crate) async fn ledger(&self) -> Vec<Value> {
         let ledger = self.get(format!("{}/_sim/ledger", self.novita)).await;
         ledger["instances"].as_array().expect("instances").clone()
     }
 
     /// The calls of one route that the provider has seen.
-    pub async fn calls(&self, route: &str) -> Vec<Value> {
+    pub(crate) async fn calls(&self, route: &str) -> Vec<Value> {
         let log = self.get(format!("{}/_sim/requests", self.novita)).await;
         let requests = log["requests"].as_array().expect("requests").clone();
         requests
@@ -135,12 +135,12 @@ impl Caller {
     }
 
     /// Tells the provider to misbehave.
-    pub async fn fault(&self, fault: Value) {
+    pub(crate) async fn fault(&self, fault: Value) {
         self.control("faults", fault).await;
     }
 
     /// Posts to the provider's control surface.
-    pub async fn control(&self, what: &str, body: Value) {
+    pub(crate) async fn control(&self, what: &str, body: Value) {
         let url = format!("{}/_sim/{what}", self.novita);
         let answer = self
             .http
@@ -153,7 +153,7 @@ impl Caller {
     }
 
     /// The webhooks that came for an instance, one of each id, by sequence.
-    pub async fn webhooks(&self, id: &str) -> Vec<Value> {
+    pub(crate) async fn webhooks(&self, id: &str) -> Vec<Value> {
         let kept = self.get(format!("{}/_sink/webhooks", self.sink)).await;
         let mut bodies: Vec<Value> = kept
             .as_array()
@@ -168,7 +168,7 @@ impl Caller {
     }
 
     /// Waits until webhooks with exactly these statuses came, in the order of their sequence.
-    pub async fn until_told(&self, id: &str, statuses: &[&str]) -> Vec<Value> {
+    pub(crate) async fn until_told(&self, id: &str, statuses: &[&str]) -> Vec<Value> {
         eventually(&format!("webhooks {statuses:?}"), PATIENCE, async || {
             let hooks = self.webhooks(id).await;
             let told: Vec<_> = hooks

@@ -141,6 +141,8 @@ impl Queue {
             self.keys.names(),
             self.keys.dead(),
             self.keys.replies(),
+            self.keys.index(),
+            self.keys.closed(),
         ]);
         let mut args = vec![
             self.session.to_string(),
@@ -224,6 +226,7 @@ impl Queue {
             Write::ReleaseName(name, id) => {
                 args.extend(["unname".into(), name.clone(), id.to_string()]);
             }
+            Write::Close(id) => args.extend(["close".into(), id.to_string(), String::new()]),
             Write::Enqueue(job) => {
                 args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);
             }

@@ -219,6 +219,8 @@ pub enum Write {
     Event(Box<Event>),
     /// The instance no longer holds this name.
     ReleaseName(String, InstanceId),
+    /// The instance is over: out of the listing, kept by id until it is pruned.
+    Close(InstanceId),
     /// A follow-up job, due now.
     Enqueue(Job),
 }

@@ -38,6 +38,12 @@ impl Keys {
         self.key("index")
     }
 
+    /// ZSET instance id by the time it was closed, in ms: what may be pruned, oldest first.
+    #[must_use]
+    pub fn closed(&self) -> String {
+        self.key("closed")
+    }
+
     /// HASH name → id of the one live instance of that name.
     #[must_use]
     pub fn names(&self) -> String {

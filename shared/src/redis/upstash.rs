@@ -55,8 +55,7 @@ impl Upstash {
         let mut authorization = header::HeaderValue::from_str(&format!("Bearer {}", token.trim()))
             .map_err(|_| RedisError::Refused("the Upstash token has unusable characters".into()))?;
         authorization.set_sensitive(true);
-        // Building a client panics without one. Fails only when there is one already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::install();
         let builder = || {
             Client::builder()
                 .connect_timeout(connect)

@@ -296,6 +296,7 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             vec![status(), operation(), status(), operation()],
         ),
         ("three events", 6, vec![logged(1), logged(2), logged(3)]),
+        ("a closed instance", 2, vec![Write::Close(spec.id.clone())]),
         ("a name", 2, vec![release_name()]),
         (
             "a name that it does not hold any more",

@@ -132,6 +132,11 @@ impl<'a> Draft<'a> {
         ));
     }
 
+    /// Nothing of the instance is left: it leaves the listing.
+    pub(super) fn close(&mut self) {
+        self.writes.push(Write::Close(self.spec.id.clone()));
+    }
+
     /// The step did not get on, for a reason that may pass: remembered, and counted for the backoff.
     pub(super) fn setback(&mut self, error: Failure) {
         self.status.setbacks = self.status.setbacks.saturating_add(1);

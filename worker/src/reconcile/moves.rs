@@ -96,6 +96,7 @@ impl Draft<'_> {
                 self.end_operation(OperationState::Failed, Some(error));
             }
         }
+        self.close();
         self.release_name();
     }
 

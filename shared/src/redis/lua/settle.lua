@@ -6,7 +6,9 @@
   KEYS[8]  names    hash  name -> instance id
   KEYS[9]  dead     zset  job id by the time it was given up (ms)
   KEYS[10] replies  hash  session -> "request|verdicts" of its last settle
-  KEYS[11...] events  list  of each instance that has new events, oldest first
+  KEYS[11] index    zset  instance id by the time it was accepted (ms)
+  KEYS[12] closed   zset  instance id by the time it was closed (ms)
+  KEYS[13...] events  list  of each instance that has new events, oldest first
 
   ARGV  session, request number, '1' if repeated, number of jobs
         per job: id, token, verdict, delay (ms), error, number of writes
@@ -14,6 +16,7 @@
                    dead | release (not started: back, and no attempt spent)
           write    'status' instance id, status | 'op' operation id, operation |
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
+                   'close' instance id, '' |
                    'job' id, body, delay (ms)
         then the reserve: token, count, lease_ms
   Returns { verdicts, now, next timer or -1, { id, attempt, crashes, errors, body }... } where
@@ -22,7 +25,8 @@
         it reserved.
   Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
         good, done or at, kept (retry, dead, release), due now, delayed, dead, was late, writes a
-        status, writes an operation; + 2 per event, + 2 per name (1 when it was free), + those of an
+        status, writes an operation; + 2 per event, + 2 per name (1 when it was free), + 2 per closed
+        instance, + those of an
         enqueue per follow-up job; + 1 when jobs became due that it did not reserve itself, + 1 per
         sleeper woken (at most 4); repeated 6 ]]
 local STATUS, OPS, NAMES, DEAD, REPLIES = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
@@ -158,6 +162,9 @@ for _, job in ipairs(mine) do
       if redis.call('HGET', NAMES, write.key) == write.value then
         redis.call('HDEL', NAMES, write.key)
       end
+    elseif write.kind == 'close' then
+      redis.call('ZREM', KEYS[11], write.key)
+      redis.call('ZADD', KEYS[12], num(now), write.key)
     elseif write.kind == 'job' then
       if enqueue(write.key, write.value, write.delay > 0 and now + write.delay or 0) then
         runnable = runnable + 1
