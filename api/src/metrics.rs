@@ -3,7 +3,23 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use metrics::{counter, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+/// Gives every metric of this process its help text and unit.
+pub(crate) fn describe() {
+    describe_gauge!("http_connections", "Open connections");
+    describe_counter!(
+        "http_requests_total",
+        "Answered requests, by route, method and status"
+    );
+    describe_histogram!(
+        "http_request_duration_seconds",
+        Unit::Seconds,
+        "Requests from the head to the answer, by route"
+    );
+}
 
 /// Counts an open connection for as long as it lives.
 #[derive(Debug)]

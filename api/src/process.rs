@@ -81,6 +81,7 @@ pub async fn run(
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
+    crate::metrics::describe();
     let readiness = Readiness::new(redis.clone(), stop.clone());
     let app = App::new(
         Store::new(redis, config.redis.keys.clone()),

@@ -33,7 +33,36 @@ pub fn start_logging(common: &Common) {
 
 /// Installs the process-wide metrics recorder; the handle renders Prometheus text.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
-        .install_recorder()
+        .install_recorder()?;
+    describe_redis();
+    Ok(handle)
+}
+
+/// The metrics of talking to Redis, which every process has.
+fn describe_redis() {
+    use metrics::{Unit, describe_counter, describe_histogram};
+    describe_counter!(
+        "redis_requests_total",
+        "Requests to Redis, by transport and outcome"
+    );
+    describe_counter!(
+        "redis_retries_total",
+        "Requests that were sent again after a failure"
+    );
+    describe_counter!(
+        "redis_subscription_losses_total",
+        "Subscriptions that ended and were made anew"
+    );
+    describe_histogram!(
+        "redis_request_duration_seconds",
+        Unit::Seconds,
+        "Round trips to Redis, by transport"
+    );
+    describe_histogram!(
+        "redis_script_duration_seconds",
+        Unit::Seconds,
+        "Calls of scripts, retries included, by script"
+    );
 }

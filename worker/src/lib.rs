@@ -9,6 +9,7 @@ pub mod config;
 mod handler;
 pub mod health;
 pub mod marker;
+mod metrics;
 pub mod novita;
 pub mod outbound;
 mod provider;
@@ -50,9 +51,10 @@ pub async fn run(
     config: WorkerConfig,
     redis: Redis,
     admin_listener: TcpListener,
-    metrics: PrometheusHandle,
+    metrics_handle: PrometheusHandle,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    metrics::describe();
     let keys = config.redis.keys.clone();
     let provider_health = ProviderHealth::default();
     let queue = Queue::new(redis.clone(), keys.clone(), config.lease);
@@ -69,7 +71,7 @@ pub async fn run(
     let closed = CancellationToken::new();
     let serving = tokio::spawn(admin::serve(
         admin_listener,
-        metrics,
+        metrics_handle,
         readiness.clone(),
         closed.clone(),
     ));

@@ -116,7 +116,7 @@ impl Look {
         let live = queue.live_workers().count();
         if live == 0 && queue.due > 0 {
             Overall::Unhealthy
-        } else if live == 0 || live < queue.workers.len() || self.provider() != Some(true) {
+        } else if live == 0 || live < queue.workers.len() || self.provider() == Some(false) {
             Overall::Degraded
         } else {
             Overall::Healthy
