@@ -134,6 +134,8 @@ impl Stack {
         let simulator = Simulator::start(SimulatorOptions {
             api_keys: vec![NOVITA_KEY.to_owned()],
             speed: SIMULATED_SPEED,
+            // Ids must not repeat over a data directory that is kept.
+            seed: rand::random(),
             ..SimulatorOptions::default()
         })
         .await?;
