@@ -27,9 +27,12 @@ pub async fn run(stack: &Stack, screen: &Screen) -> anyhow::Result<()> {
     let mut figures = serde_json::Map::new();
     for (name, role) in [("novita-api", Role::Api), ("novita-worker", Role::Worker)] {
         let figure = measure(stack, role).await?;
+        let shown = |key: &str, unit: &str| format!("{} {unit}", figure[key]);
         screen.line(&format!(
-            "{name:<16}{:>13} ms{:>13} ms{:>10} MiB",
-            figure["ready_ms_median"], figure["ready_ms_worst"], figure["idle_rss_mib"]
+            "{name:<16}{:>16}{:>16}{:>14}",
+            shown("ready_ms_median", "ms"),
+            shown("ready_ms_worst", "ms"),
+            shown("idle_rss_mib", "MiB")
         ));
         figures.insert(name.replace('-', "_"), figure);
     }

@@ -183,7 +183,8 @@ impl<'a> Visitor<'a> {
         let answer = self.http.delete(url).send().await?;
         let (status, body) = (answer.status(), answer.json::<Value>().await?);
         ensure!(status == 202, "DELETE answered {status}: {body}");
-        self.screen.step("DELETE /api/instances/{id}  → 202");
+        self.screen
+            .step(&format!("DELETE /api/instances/{id}  → 202"));
         Ok(())
     }
 
