@@ -1,6 +1,6 @@
 //! Ordering an instance: choose, write the intent down, then call, exactly once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use shared::model::operation::Failure;
@@ -190,8 +190,12 @@ impl<N: Novita> Reconciler<N> {
             absences: 0,
             reason: None,
         });
+        let asked = Instant::now();
         match lease.checkpoint(&draft.status).await {
-            Ok(true) => {}
+            Ok(true) if asked.elapsed() < self.queue.lease() / 2 => {}
+            // This process stood still meanwhile, and another may have the instance soon. The order is
+            // not sent; it is looked for like any whose fate is unknown.
+            Ok(true) => return Next::In(FIRST_LOOK),
             // Another worker has the instance by now: what this step would settle is refused anyway.
             Ok(false) => return Next::NOW,
             Err(error) => {

@@ -74,7 +74,8 @@ impl<N: Novita> Reconciler<N> {
         }
     }
 
-    /// Missing by id, twice and apart, and missing from a complete list: only then it is gone.
+    /// Missing by id, twice and apart, old enough to show, and missing from a complete list: only
+    /// then it is gone.
     pub(super) async fn prove_absence(&self, draft: &mut Draft<'_>, id: &ProviderId) -> Next {
         let now = draft.now;
         let removal = draft.status.removal.get_or_insert_default();
@@ -82,6 +83,13 @@ impl<N: Novita> Reconciler<N> {
         let gap = PROOF_GAP.as_millis() as u64;
         if now.since(since) < gap {
             return Next::In(Duration::from_millis(gap - now.since(since)));
+        }
+        // What was ordered a moment ago may simply not show yet.
+        let window = self.config.lookup_window.as_millis() as u64;
+        let ordered = draft.status.current().map(|attempt| attempt.intent_at);
+        let age = ordered.map_or(window, |at| now.since(at));
+        if age < window {
+            return Next::In(Duration::from_millis(window - age));
         }
         match self.ours(draft).await {
             Some(listed) if listed.iter().all(|instance| instance.id != id.as_str()) => {
