@@ -39,6 +39,8 @@ pub struct Record {
     pub spec: Spec,
     /// What is known; `None` before a worker looked at it.
     pub status: Option<Status>,
+    /// The status's stored bytes, to compare against when checkpointing.
+    pub stored_status: Option<String>,
     /// The spec's stored bytes, to compare against when changing it.
     stored_spec: String,
 }
@@ -216,7 +218,11 @@ impl Store {
 fn record(id: &str, spec: String, status: Option<String>) -> Result<Record, StoreError> {
     Ok(Record {
         spec: parse("spec", id, &spec)?,
-        status: status.map(|json| parse("status", id, &json)).transpose()?,
+        status: status
+            .as_deref()
+            .map(|json| parse("status", id, json))
+            .transpose()?,
+        stored_status: status,
         stored_spec: spec,
     })
 }

@@ -15,4 +15,4 @@ pub use ids::{EventId, IdError, InstanceId, OperationId};
 pub use operation::{Operation, OperationKind, OperationState};
 pub use phase::Phase;
 pub use spec::{BillingMode, Desired, Spec};
-pub use status::{Attempt, AttemptState, Offer, PortMapping, ProviderFacts, Status};
+pub use status::{Attempt, AttemptState, Ending, Offer, PortMapping, ProviderFacts, Status};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::spec::{Desired, Spec};
-use super::status::{AttemptState, ProviderFacts, Status};
+use super::status::{AttemptState, Ending, ProviderFacts, Status};
 
 /// The public status of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl Phase {
         if status.timestamps.terminated.is_some() {
             return Self::Terminated;
         }
-        if spec.desired == Desired::Deleted {
+        if spec.desired == Desired::Deleted || status.ending == Some(Ending::Vanished) {
             return Self::Deleting;
         }
         if status.timestamps.failed.is_some() {
@@ -151,6 +151,7 @@ mod tests {
                     billing_mode: BillingMode::Spot,
                     unit_price: 1,
                 },
+                ports: 0,
                 state,
                 intent_at: Millis(1),
                 provider_id: Some("x".into()),

@@ -24,9 +24,16 @@ pub struct Status {
     /// Health checks of the current boot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// How it ends although its caller asked for something else; closed once nothing is left at the
+    /// provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
     /// The removal, once one was asked for or became necessary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
+    /// When a worker first looked at it, by Redis's clock: what deadlines count from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Millis>,
     /// When things first became true.
     pub timestamps: Timestamps,
     /// Why it failed, once it is given up with nothing left at the provider.
@@ -43,6 +50,16 @@ pub struct Status {
     pub notices: u64,
 }
 
+/// How a wish ends that was not fulfilled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ending {
+    /// The provider does not have it any more, and nobody here asked for that.
+    Vanished,
+    /// Given up, for this reason.
+    Failed(Failure),
+}
+
 /// One try to create the instance at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,9 +70,12 @@ pub struct Attempt {
     pub marker: String,
     /// What was ordered.
     pub offer: Offer,
+    /// Ports that were ordered with it.
+    #[serde(default)]
+    pub ports: u32,
     /// What became of it.
     pub state: AttemptState,
-    /// When the intent was written, before the provider was called.
+    /// When the intent was written down, just before the provider was called.
     pub intent_at: Millis,
     /// The provider's id, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

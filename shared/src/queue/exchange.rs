@@ -49,6 +49,17 @@ pub struct Exchange {
     pub jobs: Vec<Reservation>,
 }
 
+/// What became of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Durable, and the lease is whole again.
+    Written,
+    /// Another holder has the job.
+    Lost,
+    /// The step began with an outdated read.
+    Outdated,
+}
+
 impl Call {
     /// A call that applies these settlements (at most [`BATCH`]) and reserves up to `count` jobs.
     fn new(request: u64, settlements: Vec<Settlement>, count: usize) -> Self {
@@ -57,6 +68,21 @@ impl Call {
             settlements,
             count: count.min(BATCH),
             was_sent: false,
+        }
+    }
+
+    /// The same call with nothing to write: for results that can never be stored. Their jobs are tried
+    /// again after `wait`.
+    pub fn without_results(self, wait: Duration) -> Self {
+        let strip = |settlement: Settlement| {
+            let error = "the result could not be stored".to_owned();
+            let verdict = Verdict::Retry { after: wait, error };
+            Settlement::of_lost(settlement.id, settlement.token, verdict)
+        };
+        let settlements = self.settlements.into_iter().map(strip).collect();
+        Self {
+            settlements,
+            ..self
         }
     }
 
@@ -289,14 +315,16 @@ impl Queue {
     }
 
     /// Writes down a status in the middle of a step and renews the lease to its full length.
-    /// `false`: another holder has the job, nothing was written, and nothing more may be done.
+    /// `began_with` is the stored status that the step read. Unless it answers
+    /// [`Checkpoint::Written`], nothing was written and nothing more may be done.
     pub async fn checkpoint(
         &self,
         job: &JobId,
         token: &str,
         instance: &InstanceId,
+        began_with: Option<&str>,
         status: &Status,
-    ) -> Result<bool, RedisError> {
+    ) -> Result<Checkpoint, RedisError> {
         let mut keys = self.keys.queue();
         keys.push(self.keys.status());
         let args = [
@@ -304,13 +332,19 @@ impl Queue {
             token.to_owned(),
             millis(self.lease),
             instance.to_string(),
+            began_with.unwrap_or_default().to_owned(),
             to_json(status),
         ];
         let reply = self
             .redis
             .script(&CHECKPOINT, &keys, &args, Repeat::Harmless)
             .await?;
-        Ok(reply.int()? == 1)
+        match reply.int()? {
+            1 => Ok(Checkpoint::Written),
+            0 => Ok(Checkpoint::Lost),
+            2 => Ok(Checkpoint::Outdated),
+            _ => Err(RedisError::Protocol("checkpoint told no verdict".into())),
+        }
     }
 
     /// Makes jobs due now; one that waits already keeps its place. At most [`BATCH`] at once.

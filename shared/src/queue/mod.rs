@@ -8,6 +8,6 @@ mod exchange;
 mod job;
 mod stats;
 
-pub use exchange::{BATCH, Call, Exchange, Queue};
+pub use exchange::{BATCH, Call, Checkpoint, Exchange, Queue};
 pub use job::{Delivery, Job, JobId, Priority, Reservation, Settlement, Verdict, Write};
 pub use stats::{HEARTBEAT_INTERVAL_MS, Heartbeat, QueueStats};

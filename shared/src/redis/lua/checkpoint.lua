@@ -2,14 +2,21 @@
 
   KEYS[1..5] see the head
   KEYS[6] status  hash  instance id -> status
-  ARGV    job id, token, lease_ms, instance id, status
-  Returns 1, or 0 when another holder has the job: then nothing was written
+  ARGV    job id, token, lease_ms, instance id, the status that the step began with ('' for none),
+          the new status
+  Returns 1 when written; else nothing was: 0 when another holder has the job, 2 when the stored
+          status is another one, because the step began with an outdated read
   Repeatable.
-  Commands: 5, + 1 when the lease had expired ]]
-local id, token, lease_ms, instance, status = take(), take(), take_number(), take(), take()
+  Commands: 6, + 1 when the lease had expired; refused 3 or 4 ]]
+local id, token, lease_ms, instance = take(), take(), take_number(), take()
+local expected, status = take(), take()
 local lease = parse_lease(redis.call('HGET', LEASES, id))
 if not lease or lease.token ~= token then
   return 0
+end
+local stored = redis.call('HGET', KEYS[6], instance) or ''
+if stored ~= expected and stored ~= status then
+  return 2
 end
 if redis.call('ZADD', TIMERS, num(now + lease_ms), 'l:' .. id) == 1 then
   redis.call('ZREM', READY, id)
