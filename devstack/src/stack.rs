@@ -20,7 +20,7 @@ use crate::sink::Sink;
 /// The REST token of the bridge; it guards nothing but a local test database.
 const TOKEN: &str = "devstack-token";
 /// The simulator's API key.
-const NOVITA_KEY: &str = "devstack-novita-key";
+pub const NOVITA_KEY: &str = "devstack-novita-key";
 /// What the worker signs webhooks with: 32 bytes behind the Standard Webhooks prefix.
 pub const WEBHOOK_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Simulated seconds per second: an instance boots in a few seconds instead of half a minute.

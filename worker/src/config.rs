@@ -71,6 +71,13 @@ struct WorkerArgs {
     /// Longest time from order to running before the next offer is tried, in ms (60000 to 1800000)
     #[arg(long, env = "INSTANCE_STARTUP_MAX_WAIT_TIME", default_value = "600000")]
     instance_startup_max_wait_time: String,
+    /// Longest time from the request to an accepted order, in ms (60000 to 3600000)
+    #[arg(
+        long,
+        env = "INSTANCE_STARTUP_OPERATION_TIMEOUT_MS",
+        default_value = "900000"
+    )]
+    instance_startup_operation_timeout_ms: String,
     /// How long an order with no clear answer is looked for before it counts as not made, in ms
     /// (1000 to 3600000)
     #[arg(long, env = "CREATE_LOOKUP_WINDOW_MS", default_value = "120000")]
@@ -171,8 +178,12 @@ pub struct ReconcileConfig {
     pub poll_fast: Duration,
     /// Longest time from order to running.
     pub startup_max: Duration,
-    /// How long an order with no clear answer is looked for.
+    /// Longest time from the first look at a request to an accepted order.
+    pub operation_max: Duration,
+    /// How long an order with no clear answer is looked for, after the time-out of its call.
     pub lookup_window: Duration,
+    /// Longest wait for a change at the provider.
+    pub write_timeout: Duration,
     /// Longest wait for one endpoint.
     pub health_timeout: Duration,
     /// Health checks whose waits still grow.
@@ -244,7 +255,7 @@ impl WorkerArgs {
         let permits = reader.int("MAX_CONCURRENT_JOBS", &self.max_concurrent_jobs, 1..=100);
         let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
-        let reconcile = self.reconcile(reader, prefix);
+        let reconcile = self.reconcile(reader, prefix, write_timeout);
         let webhook = self.webhook(reader, common.environment);
         let longest = [
             ("REQUEST_TIMEOUT", write_timeout),
@@ -298,7 +309,12 @@ impl WorkerArgs {
         )
     }
 
-    fn reconcile(&self, reader: &mut Reader, prefix: &str) -> ReconcileConfig {
+    fn reconcile(
+        &self,
+        reader: &mut Reader,
+        prefix: &str,
+        write_timeout: Duration,
+    ) -> ReconcileConfig {
         let marker_secret = reader.secret(
             "MARKER_SECRET",
             self.marker_secret.as_deref(),
@@ -320,6 +336,12 @@ impl WorkerArgs {
                 "INSTANCE_STARTUP_MAX_WAIT_TIME",
                 &self.instance_startup_max_wait_time,
                 60_000..=1_800_000,
+            ),
+            write_timeout,
+            operation_max: reader.millis(
+                "INSTANCE_STARTUP_OPERATION_TIMEOUT_MS",
+                &self.instance_startup_operation_timeout_ms,
+                60_000..=3_600_000,
             ),
             lookup_window: reader.millis(
                 "CREATE_LOOKUP_WINDOW_MS",

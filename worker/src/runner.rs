@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use shared::backoff::Backoff;
 use shared::clock::Millis;
 use shared::queue::{BATCH, Call, Exchange, JobId, Queue, Reservation, Settlement, Verdict};
-use shared::redis::{Notice, Subscription};
+use shared::redis::{Notice, RedisError, Subscription};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ const AWAY: Backoff = Backoff {
     base: Duration::from_millis(200),
     cap: Duration::from_secs(5),
 };
+/// Tries to store results that Redis refuses, before they are dropped and their jobs run again.
+const HOPELESS_TRIES: u32 = 5;
 /// No step takes this long; one that does is stopped, and its job tried again.
 const STEP_MAX: Duration = Duration::from_secs(600);
 /// Before a job whose handler panicked or was stopped is tried again.
@@ -58,6 +60,7 @@ pub(crate) async fn run<H: Handler>(
         pulse,
         wake_ups,
         hears: false,
+        is_deaf: false,
         running: JoinSet::new(),
         held: HashMap::new(),
         finished: Vec::new(),
@@ -66,6 +69,15 @@ pub(crate) async fn run<H: Handler>(
     };
     runner.work(&stop).await;
     runner.drain(Instant::now() + grace).await;
+}
+
+/// What became of a call to the queue.
+enum Sent {
+    Answered(Exchange),
+    /// Shutdown began, and there was nothing to settle.
+    GivenUp,
+    /// Redis answers, and will never take these results.
+    Unsendable,
 }
 
 /// A job being worked on, as the queue knows it.
@@ -82,6 +94,8 @@ struct Runner<H> {
     wake_ups: Subscription,
     /// Wake-ups arrive at the moment.
     hears: bool,
+    /// Wake-ups will never arrive again.
+    is_deaf: bool,
     running: JoinSet<Settlement>,
     held: HashMap<Id, Held>,
     finished: Vec<Settlement>,
@@ -110,7 +124,7 @@ impl<H: Handler> Runner<H> {
                     self.exchange(self.free(), Some(stop)).await;
                 }
                 () = sleep_until(self.pulse.due()), if self.clock.is_some() => {}
-                notice = self.wake_ups.next() => self.hear(notice.as_ref()),
+                notice = self.wake_ups.next(), if !self.is_deaf => self.hear(notice.as_ref()),
             }
             self.pulse.running(self.running.len());
             self.pulse.beat(self.clock).await;
@@ -132,7 +146,12 @@ impl<H: Handler> Runner<H> {
                 metrics::counter!("worker_wakeups_total").increment(1);
                 self.look_at = Instant::now();
             }
-            Some(Notice::Lost) | None => self.hears = false,
+            Some(Notice::Lost) => self.hears = false,
+            None => {
+                // The subscription's task is gone for good; the fallback look remains.
+                tracing::error!("wake-ups have ended");
+                (self.hears, self.is_deaf) = (false, true);
+            }
         }
     }
 
@@ -170,8 +189,12 @@ impl<H: Handler> Runner<H> {
     async fn exchange(&mut self, count: usize, stop: Option<&CancellationToken>) {
         let settlements = std::mem::take(&mut self.finished);
         let mut call = self.queue.call(settlements, count);
-        let Some(exchange) = self.send(&mut call, stop).await else {
-            return;
+        let exchange = loop {
+            match self.send(&mut call, stop).await {
+                Sent::Answered(exchange) => break exchange,
+                Sent::GivenUp => return,
+                Sent::Unsendable => call = call.without_results(LOST_WAIT),
+            }
         };
         let stale = exchange.applied.iter().filter(|applied| !**applied).count();
         if stale > 0 {
@@ -189,23 +212,27 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    async fn send(&self, call: &mut Call, stop: Option<&CancellationToken>) -> Option<Exchange> {
+    async fn send(&self, call: &mut Call, stop: Option<&CancellationToken>) -> Sent {
         let mut tries = 0;
         let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
         loop {
-            match self.queue.exchange(call).await {
-                Ok(exchange) => return Some(exchange),
-                Err(error) => {
-                    if tries == 0 {
-                        tracing::error!(%error, kind = error.kind(), "the queue does not answer");
-                    }
-                    let wait = AWAY.at_least_half(tries, &mut rng);
-                    tries += 1;
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = cancelled(stop), if call.settlements() == 0 => return None,
-                    }
-                }
+            let error = match self.queue.exchange(call).await {
+                Ok(exchange) => return Sent::Answered(exchange),
+                Err(error) => error,
+            };
+            if tries == 0 {
+                tracing::error!(%error, kind = error.kind(), "the queue does not answer");
+            }
+            let is_hopeless = matches!(error, RedisError::Refused(_) | RedisError::Server(_));
+            if is_hopeless && !error.is_passing() && tries >= HOPELESS_TRIES {
+                tracing::error!(%error, "results cannot be stored; their jobs will run again");
+                return Sent::Unsendable;
+            }
+            let wait = AWAY.at_least_half(tries, &mut rng);
+            tries += 1;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = cancelled(stop), if call.settlements() == 0 => return Sent::GivenUp,
             }
         }
     }

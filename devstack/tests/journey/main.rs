@@ -8,5 +8,6 @@
 
 mod crash;
 mod create;
+mod drift;
 mod failover;
 mod support;

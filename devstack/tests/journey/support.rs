@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devstack::stack::{Stack, StackOptions, Transport, eventually};
+use devstack::stack::{NOVITA_KEY, Stack, StackOptions, Transport, eventually};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
@@ -137,6 +137,26 @@ impl Caller {
     /// Tells the provider to misbehave.
     pub(crate) async fn fault(&self, fault: Value) {
         self.control("faults", fault).await;
+    }
+
+    /// Lets the provider behave again.
+    pub(crate) async fn clear_faults(&self) {
+        let url = format!("{}/_sim/faults", self.novita);
+        self.http.delete(url).send().await.expect("an answer");
+    }
+
+    /// Deletes an instance at the provider, as somebody with its console would.
+    pub(crate) async fn remove_elsewhere(&self, provider_id: &str) {
+        let url = format!(
+            "{}/gpu-instance/openapi/v1/gpu/instance/delete",
+            self.novita
+        );
+        let request = self.http.post(url).bearer_auth(NOVITA_KEY);
+        let answer = request
+            .json(&json!({ "instanceId": provider_id }))
+            .send()
+            .await;
+        assert!(answer.expect("an answer").status().is_success());
     }
 
     /// Posts to the provider's control surface.

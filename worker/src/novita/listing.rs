@@ -47,6 +47,9 @@ pub enum Gap {
     /// An instance came twice, so another may have been skipped.
     #[error("an instance was listed twice")]
     Repeated,
+    /// An instance has no id, so it can be neither counted nor asked about.
+    #[error("an instance without an id was listed")]
+    WithoutId,
     /// The list did not end.
     #[error("the list has more pages than are read")]
     TooLong,
@@ -107,6 +110,9 @@ impl Pass {
         let instances = page.instances.unwrap_or_default();
         let (before, came) = (self.seen.len(), instances.len());
         for instance in instances {
+            if instance.id.is_empty() {
+                return Err(Gap::WithoutId);
+            }
             if self.ids.insert(instance.id.clone()) {
                 self.seen.push(instance);
             }

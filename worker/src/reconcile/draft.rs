@@ -1,6 +1,6 @@
 //! A step in the making: the status as it will be, and the events that tell why.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use shared::clock::Millis;
@@ -19,6 +19,9 @@ pub(super) enum Next {
     In(Duration),
     /// Only when somebody wishes something of it.
     Never,
+    /// Soon, and nothing of this step is kept: it began with an outdated read, or another worker has
+    /// the instance.
+    Abandoned,
 }
 
 impl Next {
@@ -26,11 +29,15 @@ impl Next {
     pub(super) const NOW: Self = Self::In(Duration::ZERO);
 }
 
+/// Before a step that was abandoned is begun anew.
+const ABANDONED_WAIT: Duration = Duration::from_millis(300);
+
 /// Collects what a step changes; everything takes effect together when it is settled.
 pub(super) struct Draft<'a> {
     pub(super) spec: &'a Spec,
     pub(super) status: Status,
     pub(super) now: Millis,
+    began: Instant,
     notifier: &'a Notifier,
     writes: Vec<Write>,
 }
@@ -46,11 +53,18 @@ impl<'a> Draft<'a> {
             spec,
             status: status.unwrap_or_default(),
             now,
+            began: Instant::now(),
             notifier,
             writes: Vec::new(),
         };
+        draft.status.first_seen.get_or_insert(now);
         draft.take_up_operation();
         draft
+    }
+
+    /// Redis's clock at this very moment, as this process reckons it.
+    pub(super) fn moment(&self) -> Millis {
+        self.now.plus(self.began.elapsed().as_millis() as u64)
     }
 
     /// Makes the spec's request the operation being worked on; a pending older one was overtaken.
@@ -157,11 +171,12 @@ impl<'a> Draft<'a> {
             mut writes,
             ..
         } = self;
-        writes.push(Write::Status(spec.id.clone(), Box::new(status)));
         let verdict = match next {
             Next::In(after) => Verdict::Again(after),
             Next::Never => Verdict::Done,
+            Next::Abandoned => return (Verdict::Again(ABANDONED_WAIT), Vec::new()),
         };
+        writes.push(Write::Status(spec.id.clone(), Box::new(status)));
         (verdict, writes)
     }
 }

@@ -5,6 +5,9 @@ use shared::model::{PortMapping, ProviderFacts};
 
 use crate::novita::{Instance, StatusError};
 
+/// The provider's words are kept short: they travel through statuses, events and webhooks.
+const MAX_PROBLEM_CHARS: usize = 300;
+
 pub(super) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
     ProviderFacts {
         status: instance.status.as_str().to_owned(),
@@ -36,4 +39,7 @@ pub(super) fn describe(error: &StatusError) -> String {
         ("", message) => message.to_owned(),
         (state, message) => format!("{state}: {message}"),
     }
+    .chars()
+    .take(MAX_PROBLEM_CHARS)
+    .collect()
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::backoff::Backoff;
-use shared::model::AttemptState;
+use shared::clock::Millis;
+use shared::model::{Attempt, AttemptState};
 
 use super::draft::{Draft, Next};
 use super::{Reconciler, failure};
@@ -43,9 +44,7 @@ impl<N: Novita> Reconciler<N> {
             );
             return Next::NOW;
         }
-        let waited = draft.now.since(attempt.intent_at);
-        let window_is_over = waited >= self.config.lookup_window.as_millis() as u64;
-        if is_complete && window_is_over {
+        if is_complete && self.window_left(&attempt, draft.now).is_none() {
             if let Some(attempt) = draft.attempt_mut() {
                 attempt.absences += 1;
             }
@@ -56,8 +55,19 @@ impl<N: Novita> Reconciler<N> {
                 return Next::NOW;
             }
         }
-        draft.status.setbacks += 1;
+        draft.setback(failure(
+            "CREATE_UNCLEAR",
+            "the provider gave no clear answer to the order; it is being looked for",
+        ));
         let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
         Next::In(GAPS.at_least_half(draft.status.setbacks, &mut rng))
+    }
+
+    /// How long an order may still show up without having shown yet; `None` once that is over. It may
+    /// have been sent as late as the time-out of the call allows.
+    pub(super) fn window_left(&self, attempt: &Attempt, now: Millis) -> Option<Duration> {
+        let window = self.config.write_timeout + self.config.lookup_window;
+        let age = Duration::from_millis(now.since(attempt.intent_at));
+        window.checked_sub(age).filter(|left| !left.is_zero())
     }
 }

@@ -5,6 +5,7 @@
 mod draft;
 mod facts;
 mod find;
+mod leftovers;
 mod moves;
 mod notify;
 mod observe;
@@ -18,11 +19,11 @@ use std::time::Duration;
 use shared::clock::Millis;
 use shared::model::operation::Failure;
 use shared::model::{InstanceId, Spec, Status};
-use shared::queue::{JobId, Queue, Reservation, Settlement, Verdict};
+use shared::queue::{Checkpoint, JobId, Queue, Reservation, Settlement, Verdict};
 use shared::redis::RedisError;
 use shared::store::{Record, Store, StoreError};
 
-use self::draft::{Draft, Next};
+use self::draft::Draft;
 pub(crate) use self::notify::Notifier;
 use self::plan::{Step, plan};
 use crate::config::ReconcileConfig;
@@ -33,6 +34,8 @@ use crate::provider::Provider;
 
 /// Before a record that cannot be read is looked at again.
 const UNREADABLE: Duration = Duration::from_secs(60);
+/// Looks for a spec that is missing before it counts as gone.
+const MISSING_LOOKS: u32 = 5;
 
 /// Does the steps of all instances.
 pub(crate) struct Reconciler<N> {
@@ -50,14 +53,16 @@ struct Lease<'a> {
     job: &'a JobId,
     token: &'a str,
     instance: &'a InstanceId,
+    /// The stored status that the step began with.
+    began_with: Option<&'a str>,
 }
 
 impl Lease<'_> {
-    /// Makes a status durable in the middle of a step, and the lease whole again. `false`: another
-    /// worker has the instance, nothing was written, and nothing may be done any more.
-    async fn checkpoint(&self, status: &Status) -> Result<bool, RedisError> {
+    /// Makes a status durable in the middle of a step, and the lease whole again. Unless it answers
+    /// [`Checkpoint::Written`], nothing was written and nothing may be done any more.
+    async fn checkpoint(&self, status: &Status) -> Result<Checkpoint, RedisError> {
         self.queue
-            .checkpoint(self.job, self.token, self.instance, status)
+            .checkpoint(self.job, self.token, self.instance, self.began_with, status)
             .await
     }
 }
@@ -72,7 +77,12 @@ impl<N: Novita> Reconciler<N> {
     ) -> Settlement {
         let record = match self.store.record(instance).await {
             Ok(Some(record)) => record,
-            // Its spec is gone for good; nothing can be wanted of it.
+            // A read that lags behind may not see a new spec yet; one that stays away is gone for good.
+            Ok(None) if job.errors < MISSING_LOOKS => {
+                let error = "the spec is missing".to_owned();
+                let after = Duration::from_secs(1);
+                return job.settle(Verdict::Retry { after, error }, Vec::new());
+            }
             Ok(None) => return job.settle(Verdict::Done, Vec::new()),
             Err(error) => return unreadable(job, instance, &error),
         };
@@ -82,6 +92,7 @@ impl<N: Novita> Reconciler<N> {
                 job: &job.id,
                 token: &job.token,
                 instance,
+                began_with: record.stored_status.as_deref(),
             };
             self.step(&record, &lease, now).await
         };
@@ -96,16 +107,15 @@ impl<N: Novita> Reconciler<N> {
     ) -> (Verdict, Vec<shared::queue::Write>) {
         let Record { spec, status, .. } = record;
         let mut draft = Draft::new(spec, status.clone(), now, &self.notifier);
-        let step = plan(spec, &draft.status, now);
+        let step = plan(spec, &draft.status);
         tracing::debug!(instance = %spec.id, ?step, "reconciling");
         let next = match step {
             Step::Order => self.order(&mut draft, lease).await,
             Step::Find => self.find(&mut draft).await,
             Step::Observe => self.observe(&mut draft).await,
-            Step::CheckHealth => self.check_health(&mut draft).await,
             Step::Remove => self.remove(&mut draft).await,
             Step::Close => self.close(&mut draft).await,
-            Step::Rest => Next::Never,
+            Step::Rest => draft.rest(),
         };
         draft.finish(next)
     }

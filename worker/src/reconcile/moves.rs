@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use serde_json::json;
 use shared::backoff::Backoff;
 use shared::model::operation::Failure;
-use shared::model::{AttemptState, Desired, EventKind, OperationState};
+use shared::model::{AttemptState, Desired, Ending, EventKind, OperationState};
 
 use super::draft::{Draft, Next};
 use super::failure;
@@ -81,12 +81,40 @@ impl Draft<'_> {
         self.status.timestamps.running = None;
         self.progress();
         if by_hand {
-            self.terminated("the provider no longer has it; somebody else removed it");
+            self.status.ending = Some(Ending::Vanished);
+        } else {
+            self.status.timestamps.ready = None;
         }
     }
 
-    /// It is over: nothing is left at the provider.
-    pub(super) fn terminated(&mut self, reason: &str) {
+    /// Gives the wish up: it is closed once a last search found nothing of it at the provider.
+    pub(super) fn fail(&mut self, reason: Failure) -> Next {
+        self.status.last_error = Some(reason.clone());
+        self.status.ending = Some(Ending::Failed(reason));
+        Next::NOW
+    }
+
+    /// Closes the record: nothing of it is left at the provider, and that is proved.
+    pub(super) fn closed(&mut self) -> Next {
+        match (self.spec.desired, self.status.ending.clone()) {
+            (Desired::Running, Some(Ending::Failed(reason))) => self.failed(reason),
+            (Desired::Running, _) => {
+                self.terminated("the provider no longer has it; somebody else removed it");
+            }
+            (Desired::Deleted, _) => self.terminated("its removal is confirmed"),
+        }
+        Next::Never
+    }
+
+    /// Nothing is left to do. A delete that was asked for while the record was closing is done too.
+    pub(super) fn rest(&mut self) -> Next {
+        if self.status.timestamps.terminated.is_some() && self.spec.desired == Desired::Deleted {
+            self.end_operation(OperationState::Succeeded, None);
+        }
+        Next::Never
+    }
+
+    fn terminated(&mut self, reason: &str) {
         self.status.timestamps.terminated = Some(self.now);
         self.event(EventKind::Deleted, reason, json!({}));
         match self.spec.desired {
@@ -100,11 +128,9 @@ impl Draft<'_> {
         self.release_name();
     }
 
-    /// Gives the wish up. Nothing of it is left at the provider: every attempt ended before this.
-    pub(super) fn fail(&mut self, reason: Failure) -> Next {
+    fn failed(&mut self, reason: Failure) {
         self.status.timestamps.failed = Some(self.now);
         self.status.failure = Some(reason.clone());
-        self.status.last_error = Some(reason.clone());
         self.event(
             EventKind::Failed,
             reason.message.clone(),
@@ -112,7 +138,6 @@ impl Draft<'_> {
         );
         self.end_operation(OperationState::Failed, Some(reason));
         self.release_name();
-        Next::Never
     }
 
     /// The provider did not do what was asked, for a reason that may pass: later, and later still.

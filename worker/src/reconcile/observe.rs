@@ -1,53 +1,60 @@
 //! Following an instance that the provider has: to running, to ready, and after that.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::model::status::Health;
 use shared::model::{EventKind, ProviderFacts};
 
 use super::draft::{Draft, Next};
-use super::remove::provider_id;
+use super::remove::{provider_id, without_id};
 use super::{Reconciler, facts, failure};
 use crate::health::{self, Endpoint, EndpointKind, OverallStatus};
 use crate::novita::{Instance, Novita, NovitaError, ProviderStatus};
+
+/// The longest wait between two health checks.
+const HEALTH_WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl<N: Novita> Reconciler<N> {
     /// Asks the provider how the current attempt is.
     pub(super) async fn observe(&self, draft: &mut Draft<'_>) -> Next {
         let Some(id) = provider_id(draft) else {
-            return Next::NOW;
+            return without_id(draft);
         };
         match self.provider.get(&id).await {
             Ok(instance) => {
                 draft.progress();
                 draft.status.removal = None;
-                self.seen(draft, &instance)
+                self.seen(draft, &instance).await
             }
             Err(NovitaError::NotFound(_)) => self.prove_absence(draft, &id).await,
             Err(error) => draft.provider_setback(&error),
         }
     }
 
-    fn seen(&self, draft: &mut Draft<'_>, instance: &Instance) -> Next {
+    async fn seen(&self, draft: &mut Draft<'_>, instance: &Instance) -> Next {
         let before = draft
             .status
             .provider
             .replace(facts::of(instance, draft.now));
         let is_ready = draft.status.timestamps.ready.is_some();
         let problem = facts::describe(&instance.status_error);
-        match &instance.status {
-            _ if !problem.is_empty() && !is_ready => {
-                draft.discard(failure("PROVIDER_FAILURE", problem))
+        match Sight::of(&instance.status, &problem, is_ready) {
+            Sight::Broken => draft.discard(failure("PROVIDER_FAILURE", problem)),
+            Sight::Settled => Next::In(self.config.poll_slow),
+            Sight::Running => self.running(draft).await,
+            Sight::Booting => self.booting(draft),
+            Sight::Stuck => {
+                drifted(draft, before.as_ref());
+                self.booting(draft)
             }
-            ProviderStatus::Running if is_ready => Next::In(self.config.poll_slow),
-            ProviderStatus::Running => self.running(draft),
-            ProviderStatus::Removed => {
-                draft.gone();
-                Next::NOW
-            }
-            status if is_booting(status) => self.booting(draft),
-            _ => {
+            Sight::Drifted => {
                 drifted(draft, before.as_ref());
                 Next::In(self.config.poll_slow)
+            }
+            Sight::Removed => {
+                draft.gone();
+                Next::NOW
             }
         }
     }
@@ -63,39 +70,29 @@ impl<N: Novita> Reconciler<N> {
         Next::In(self.config.poll_fast)
     }
 
-    /// Running, and not known to be ready.
-    fn running(&self, draft: &mut Draft<'_>) -> Next {
+    /// Running, and not known to be ready: checks every endpoint once.
+    async fn running(&self, draft: &mut Draft<'_>) -> Next {
+        let now = draft.now;
         if draft.status.timestamps.running.is_none() {
-            draft.status.timestamps.running = Some(draft.now);
+            draft.status.timestamps.running = Some(now);
             draft.event(EventKind::Running, "the provider says it runs", json!({}));
         }
-        if endpoints(draft).is_empty() {
+        let endpoints = endpoints(draft);
+        let ordered = draft.status.current().map_or(0, |attempt| attempt.ports);
+        if endpoints.is_empty() && ordered == 0 {
             draft.ready("it runs and has no endpoint to check");
             return Next::In(self.config.poll_slow);
         }
         if draft.status.health.is_none() {
-            draft.status.health = Some(Health {
-                started_at: draft.now,
-                checks: 0,
-                report: None,
-            });
-            draft.event(
-                EventKind::HealthChecking,
-                "its endpoints are being checked",
-                json!({}),
-            );
+            let (reason, data) = ("its endpoints are being checked", json!({}));
+            draft.event(EventKind::HealthChecking, reason, data);
         }
-        Next::NOW
-    }
-
-    /// Checks every endpoint once.
-    pub(super) async fn check_health(&self, draft: &mut Draft<'_>) -> Next {
-        let endpoints = endpoints(draft);
         let report = health::check(&self.outbound, &endpoints, self.config.health_timeout).await;
-        let is_healthy = report
+        // Endpoints may show later than the word `running`.
+        let all_show = endpoints.len() >= ordered as usize;
+        let all_healthy = report
             .as_ref()
-            .is_none_or(|report| report.overall_status == OverallStatus::Healthy);
-        let now = draft.now;
+            .is_some_and(|report| report.overall_status == OverallStatus::Healthy);
         let health = draft.status.health.get_or_insert(Health {
             started_at: now,
             checks: 0,
@@ -104,33 +101,62 @@ impl<N: Novita> Reconciler<N> {
         health.checks += 1;
         health.report = report.and_then(|report| serde_json::to_value(report).ok());
         let (checks, waited) = (health.checks, now.since(health.started_at));
-        if is_healthy {
+        if all_show && all_healthy {
             draft.ready("it runs and every health check passed");
             return Next::In(self.config.poll_slow);
         }
-        if waited > self.config.health_max.as_millis() as u64 {
+        self.not_healthy(draft, checks, Duration::from_millis(waited))
+    }
+
+    fn not_healthy(&self, draft: &mut Draft<'_>, checks: u32, waited: Duration) -> Next {
+        if waited > self.config.health_max {
             let message = format!(
                 "its endpoints did not get healthy within {} s",
-                waited / 1000
+                waited.as_secs()
             );
             return draft.discard(failure("HEALTH_CHECK_TIMEOUT", message));
         }
         let doublings = checks.min(self.config.health_attempts).saturating_sub(1);
-        Next::In(self.config.health_delay * 2_u32.pow(doublings))
+        Next::In((self.config.health_delay * 2_u32.pow(doublings)).min(HEALTH_WAIT_MAX))
     }
 }
 
-/// On its way to running, by the provider's own words.
-fn is_booting(status: &ProviderStatus) -> bool {
-    matches!(
-        status,
-        ProviderStatus::Pending
+/// What a look at a wanted instance means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// Something is wrong with it, and it never got ready.
+    Broken,
+    /// It runs and got ready before.
+    Settled,
+    /// It runs and is not known to be ready.
+    Running,
+    /// On its way to running for the first time.
+    Booting,
+    /// Not on that way, and never got ready: it has the same deadline.
+    Stuck,
+    /// It got ready before and does not run now, which nobody here asked for: hands off.
+    Drifted,
+    /// Removed by somebody else.
+    Removed,
+}
+
+impl Sight {
+    fn of(status: &ProviderStatus, problem: &str, is_ready: bool) -> Self {
+        match status {
+            ProviderStatus::Removed => Self::Removed,
+            ProviderStatus::Running if is_ready => Self::Settled,
+            _ if is_ready => Self::Drifted,
+            _ if !problem.is_empty() => Self::Broken,
+            ProviderStatus::Running => Self::Running,
+            ProviderStatus::Pending
             | ProviderStatus::ToCreate
             | ProviderStatus::Creating
             | ProviderStatus::Pulling
             | ProviderStatus::ToStart
-            | ProviderStatus::Starting
-    )
+            | ProviderStatus::Starting => Self::Booting,
+            _ => Self::Stuck,
+        }
+    }
 }
 
 /// A word that nobody here asked for: recorded once, and otherwise left alone.
@@ -173,4 +199,62 @@ fn endpoints(draft: &Draft<'_>) -> Vec<Endpoint> {
             endpoint: mapping.endpoint.clone(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_was_ready_is_never_given_up_whatever_the_provider_says() {
+        let words = [
+            "pending",
+            "toCreate",
+            "creating",
+            "pulling",
+            "running",
+            "toStart",
+            "starting",
+            "toStop",
+            "stopping",
+            "exited",
+            "toRestart",
+            "restarting",
+            "toReset",
+            "resetting",
+            "migrating",
+            "freezing",
+            "toRemove",
+            "removing",
+            "somethingNew",
+            "",
+        ];
+        for word in words {
+            for problem in ["", "oom: killed"] {
+                let sight = Sight::of(&ProviderStatus::from(word.to_owned()), problem, true);
+                assert!(
+                    matches!(sight, Sight::Settled | Sight::Drifted),
+                    "{word}: {sight:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_never_got_ready_always_has_a_deadline() {
+        for (word, sight) in [
+            ("pulling", Sight::Booting),
+            ("running", Sight::Running),
+            ("exited", Sight::Stuck),
+            ("freezing", Sight::Stuck),
+            ("somethingNew", Sight::Stuck),
+        ] {
+            assert_eq!(
+                Sight::of(&ProviderStatus::from(word.to_owned()), "", false),
+                sight
+            );
+        }
+        let broken = Sight::of(&ProviderStatus::Pulling, "oom: killed", false);
+        assert_eq!(broken, Sight::Broken);
+    }
 }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use shared::model::operation::Failure;
 use shared::model::{Attempt, AttemptState, EventKind, Offer, Spec};
+use shared::queue::Checkpoint;
 
 use super::draft::{Draft, Next};
+use super::leftovers::{Left, take_in};
 use super::moves::code_of;
 use super::offers::{billing, cluster_of, rank};
 use super::{Lease, Reconciler, failure};
@@ -16,6 +18,12 @@ use crate::novita::{
 
 /// How long an offer that was refused is not tried again.
 const STOCK_OUT: Duration = Duration::from_secs(180);
+/// Before a catalogue that does not know the product is believed.
+const CATALOGUE_DOUBT: Duration = Duration::from_secs(5);
+/// Refusals in a row that are followed at once by the next offer; further ones pause first.
+const REFUSALS_AT_ONCE: usize = 8;
+/// That pause.
+const REFUSAL_WAIT: Duration = Duration::from_secs(5);
 /// Between two searches when every offer is out of stock.
 const RESCAN: Duration = Duration::from_secs(30);
 /// Before the first look for an order whose answer is unknown.
@@ -35,46 +43,66 @@ enum Found {
 }
 
 impl<N: Novita> Reconciler<N> {
-    /// Chooses the best offer and orders it.
+    /// Chooses the best offer and orders it, unless there is something already.
     pub(super) async fn order(&self, draft: &mut Draft<'_>, lease: &Lease<'_>) -> Next {
-        let boots = draft
-            .status
-            .attempts
-            .iter()
-            .filter(|a| a.state == AttemptState::Gone);
-        let last_reason = boots
-            .clone()
-            .next_back()
-            .and_then(|attempt| attempt.reason.clone());
-        if boots.count() >= BOOTS_ALLOWED {
-            let reason =
-                last_reason.unwrap_or_else(|| failure("STARTUP_FAILED", "it never got ready"));
+        if let Some(reason) = self.given_up(draft) {
             return draft.fail(reason);
         }
-        let template = match self.template(draft.spec).await {
-            Ok(template) => template,
-            Err(Obstacle::Definite(reason)) => return draft.fail(reason),
-            Err(Obstacle::Provider(error)) => return draft.provider_setback(&error),
-        };
-        match self.search(draft).await {
-            Ok(Found::Best(offer)) => self.send_order(draft, lease, offer, &template).await,
-            Ok(Found::SoldOut) => self.sold_out(draft),
-            Ok(Found::NoSuchProduct) => draft.fail(failure(
-                "PRODUCT_NOT_FOUND",
-                format!(
-                    "no region offers a product named {:?}",
-                    draft.spec.product_name
-                ),
-            )),
-            Err(error) => draft.provider_setback(&error),
+        match self.leftovers(draft).await {
+            Left::Nothing => {}
+            Left::Lagging | Left::Unknown => return self.look_again(draft),
+            Left::Found {
+                instance,
+                one_of_many,
+            } => return take_in(draft, &instance, !one_of_many),
         }
+        let found = match self.template(draft.spec).await {
+            Ok(template) => self.search(draft).await.map(|found| (template, found)),
+            Err(obstacle) => Err(obstacle),
+        };
+        match found {
+            Ok((template, Found::Best(offer))) => {
+                self.send_order(draft, lease, offer, &template).await
+            }
+            Ok((_, Found::SoldOut)) => sold_out(draft),
+            Ok((_, Found::NoSuchProduct)) => no_such_product(draft),
+            Err(Obstacle::Definite(reason)) => draft.fail(reason),
+            Err(Obstacle::Provider(error)) => draft.provider_setback(&error),
+        }
+    }
+
+    /// Why no further order is made, if that is so.
+    fn given_up(&self, draft: &Draft<'_>) -> Option<Failure> {
+        let gone = |attempt: &&Attempt| attempt.state == AttemptState::Gone;
+        let mut boots = draft.status.attempts.iter().filter(gone);
+        if boots.clone().count() >= BOOTS_ALLOWED {
+            let reason = boots.next_back().and_then(|attempt| attempt.reason.clone());
+            let unknown = || failure("STARTUP_FAILED", "it never got ready");
+            return Some(reason.unwrap_or_else(unknown));
+        }
+        let waited = Duration::from_millis(waited(draft));
+        if waited < self.config.operation_max {
+            return None;
+        }
+        let regions: Vec<&str> = self.regions(draft.spec).collect();
+        let last = draft.status.last_error.as_ref();
+        Some(failure(
+            "NO_OPTIMAL_PRODUCT_ANY_REGION",
+            format!(
+                "nothing could be ordered within {} s in any of: {}; last: {}",
+                waited.as_secs(),
+                regions.join(", "),
+                last.map_or("no offer", |failure| &failure.message)
+            ),
+        ))
     }
 
     /// The template, once its registry login is known to exist.
     async fn template(&self, spec: &Spec) -> Result<Template, Obstacle> {
         let template = match self.provider.template(&spec.template_id).await {
             Ok(template) => template,
-            Err(NovitaError::NotFound(_)) => {
+            // Without a known code it may be a proxy that knows nothing.
+            Err(error @ NovitaError::NotFound(_)) if !error.may_have_applied() => {
                 let message = format!("the provider has no template {:?}", spec.template_id);
                 return Err(Obstacle::Definite(failure("TEMPLATE_NOT_FOUND", message)));
             }
@@ -101,10 +129,10 @@ impl<N: Novita> Reconciler<N> {
     }
 
     /// The best offer in the first region, in order, that has one which was not just refused.
-    async fn search(&self, draft: &Draft<'_>) -> Result<Found, NovitaError> {
+    async fn search(&self, draft: &Draft<'_>) -> Result<Found, Obstacle> {
         let spec = draft.spec;
-        let clusters = self.provider.clusters().await?;
-        let mut is_known = false;
+        let clusters = self.provider.clusters().await.map_err(Obstacle::of)?;
+        let mut is_known = clusters.is_empty();
         for region in self.regions(spec) {
             let Some(cluster) = cluster_of(region, &clusters) else {
                 continue;
@@ -115,7 +143,7 @@ impl<N: Novita> Reconciler<N> {
                 product_name: Some(spec.product_name.clone()),
                 billing_method: Some(billing(spec.billing_mode)),
             };
-            let products = self.provider.products(&query).await?;
+            let products = self.provider.products(&query).await.map_err(Obstacle::of)?;
             is_known |= !products.is_empty();
             let offers = rank(spec, region, cluster, &products);
             let best = offers
@@ -141,23 +169,6 @@ impl<N: Novita> Reconciler<N> {
             .chain(others.filter(move |region| Some(*region) != asked))
     }
 
-    fn sold_out(&self, draft: &mut Draft<'_>) -> Next {
-        let waited = draft.now.since(draft.spec.request.at);
-        if waited < self.config.startup_max.as_millis() as u64 {
-            let message = "no region has the product in stock at the moment";
-            draft.setback(failure("NO_AVAILABLE_PRODUCTS", message));
-            return Next::In(RESCAN);
-        }
-        let regions: Vec<&str> = self.regions(draft.spec).collect();
-        let message = format!(
-            "no stock of {:?} for {} s in any of: {}",
-            draft.spec.product_name,
-            waited / 1000,
-            regions.join(", ")
-        );
-        draft.fail(failure("NO_OPTIMAL_PRODUCT_ANY_REGION", message))
-    }
-
     /// Writes the intent down under the lease and only then calls the provider.
     async fn send_order(
         &self,
@@ -179,12 +190,14 @@ impl<N: Novita> Reconciler<N> {
         };
         let name = marker.name(&draft.spec.name);
         forget_old_attempts(draft);
+        draft.progress();
         draft.status.attempts.push(Attempt {
             number,
             marker: name.clone(),
             offer: offer.clone(),
+            ports: template.ports.len() as u32,
             state: AttemptState::Intent,
-            intent_at: draft.now,
+            intent_at: draft.moment(),
             provider_id: None,
             acked_at: None,
             absences: 0,
@@ -192,12 +205,8 @@ impl<N: Novita> Reconciler<N> {
         });
         let asked = Instant::now();
         match lease.checkpoint(&draft.status).await {
-            Ok(true) if asked.elapsed() < self.queue.lease() / 2 => {}
-            // This process stood still meanwhile, and another may have the instance soon. The order is
-            // not sent; it is looked for like any whose fate is unknown.
-            Ok(true) => return Next::In(FIRST_LOOK),
-            // Another worker has the instance by now: what this step would settle is refused anyway.
-            Ok(false) => return Next::NOW,
+            Ok(Checkpoint::Written) => {}
+            Ok(Checkpoint::Lost | Checkpoint::Outdated) => return Next::Abandoned,
             Err(error) => {
                 // The intent may have been stored, and was certainly not acted upon.
                 let message = format!("the intent could not be written down: {error}");
@@ -207,6 +216,11 @@ impl<N: Novita> Reconciler<N> {
                 );
                 return Next::In(Duration::from_secs(1));
             }
+        }
+        if asked.elapsed() + self.config.write_timeout >= self.queue.lease() {
+            // This process stood still meanwhile, and another may have the instance before the call is
+            // over. The order is not sent; it is looked for like any whose fate is unknown.
+            return Next::In(FIRST_LOOK);
         }
         draft.event(
             EventKind::OfferChosen,
@@ -286,7 +300,17 @@ fn refused(draft: &mut Draft<'_>, refusal: &Refusal, reason: Failure) -> Next {
         json!({ "code": reason.code }),
     );
     match refusal.reason.class() {
-        ReasonClass::NextOffer | ReasonClass::State => Next::NOW,
+        ReasonClass::NextOffer | ReasonClass::State => {
+            let attempts = draft.status.attempts.iter().rev();
+            let in_a_row = attempts
+                .take_while(|a| a.state == AttemptState::Refused)
+                .count();
+            if in_a_row > REFUSALS_AT_ONCE {
+                Next::In(REFUSAL_WAIT)
+            } else {
+                Next::NOW
+            }
+        }
         // No other offer would help.
         ReasonClass::Account
         | ReasonClass::Credentials
@@ -295,6 +319,34 @@ fn refused(draft: &mut Draft<'_>, refusal: &Refusal, reason: Failure) -> Next {
         | ReasonClass::Pacing
         | ReasonClass::Unknown => draft.fail(reason),
     }
+}
+
+/// How long the instance has been worked on, in ms.
+fn waited(draft: &Draft<'_>) -> u64 {
+    draft
+        .status
+        .first_seen
+        .map_or(0, |first| draft.now.since(first))
+}
+
+fn sold_out(draft: &mut Draft<'_>) -> Next {
+    let message = "no region has the product in stock at the moment";
+    draft.setback(failure("NO_AVAILABLE_PRODUCTS", message));
+    Next::In(RESCAN)
+}
+
+/// One empty catalogue may be a hiccup; a second one, a while later, is an answer.
+fn no_such_product(draft: &mut Draft<'_>) -> Next {
+    let message = format!(
+        "no region offers a product named {:?}",
+        draft.spec.product_name
+    );
+    let reason = failure("PRODUCT_NOT_FOUND", message);
+    if waited(draft) >= CATALOGUE_DOUBT.as_millis() as u64 {
+        return draft.fail(reason);
+    }
+    draft.setback(reason);
+    Next::In(CATALOGUE_DOUBT)
 }
 
 /// Why an order cannot even be made.
@@ -325,14 +377,13 @@ fn was_just_refused(draft: &Draft<'_>, offer: &Offer) -> bool {
     })
 }
 
-/// Keeps the history bounded; what may still exist is never forgotten.
+/// Keeps the history bounded; only what never came into being is forgotten.
 fn forget_old_attempts(draft: &mut Draft<'_>) {
     let attempts = &mut draft.status.attempts;
     while attempts.len() >= ATTEMPTS_KEPT {
-        match attempts
-            .iter()
-            .position(|attempt| !attempt.state.may_exist())
-        {
+        match attempts.iter().position(|attempt| {
+            matches!(attempt.state, AttemptState::Refused | AttemptState::Absent)
+        }) {
             Some(oldest) => drop(attempts.remove(oldest)),
             None => return,
         }

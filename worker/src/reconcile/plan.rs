@@ -1,8 +1,5 @@
 //! The one transition table: what is wanted and what is known, to at most one step.
 
-use std::time::Duration;
-
-use shared::clock::Millis;
 use shared::model::{AttemptState, Desired, Spec, Status};
 
 /// The next step towards what is wanted.
@@ -12,10 +9,8 @@ pub(super) enum Step {
     Order,
     /// Look for an order whose answer is unknown.
     Find,
-    /// Ask the provider how the instance is.
+    /// Ask the provider how the instance is, and check its endpoints once it runs.
     Observe,
-    /// Check the endpoints of a running instance.
-    CheckHealth,
     /// Delete what exists, until that is confirmed.
     Remove,
     /// Nothing is left: prove it, and close the record.
@@ -24,11 +19,8 @@ pub(super) enum Step {
     Rest,
 }
 
-/// Facts older than this are asked for again before a health check relies on them.
-const FACTS_FRESH: Duration = Duration::from_secs(10);
-
 /// Total over every stored combination.
-pub(super) fn plan(spec: &Spec, status: &Status, now: Millis) -> Step {
+pub(super) fn plan(spec: &Spec, status: &Status) -> Step {
     if status.timestamps.terminated.is_some() {
         return Step::Rest;
     }
@@ -44,29 +36,21 @@ pub(super) fn plan(spec: &Spec, status: &Status, now: Millis) -> Step {
             None | Some(AttemptState::Refused | AttemptState::Absent | AttemptState::Gone),
         ) => Step::Close,
         (Desired::Running, _) if status.timestamps.failed.is_some() => Step::Rest,
-        (Desired::Running, Some(AttemptState::Acked)) => observe_or_check(status, now),
+        (Desired::Running, Some(AttemptState::Acked)) => Step::Observe,
         (
             Desired::Running,
             None | Some(AttemptState::Refused | AttemptState::Absent | AttemptState::Gone),
-        ) => Step::Order,
-    }
-}
-
-fn observe_or_check(status: &Status, now: Millis) -> Step {
-    let is_checkable = status.provider.as_ref().is_some_and(|facts| {
-        facts.status == "running" && now.since(facts.seen_at) < FACTS_FRESH.as_millis() as u64
-    });
-    if is_checkable && status.health.is_some() && status.timestamps.ready.is_none() {
-        Step::CheckHealth
-    } else {
-        Step::Observe
+        ) => match status.ending {
+            Some(_) => Step::Close,
+            None => Step::Order,
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::model::status::Health;
-    use shared::model::{Attempt, BillingMode, Offer, ProviderFacts};
+    use shared::clock::Millis;
+    use shared::model::{Attempt, BillingMode, Ending, Offer};
 
     use super::*;
     use crate::reconcile::testing::spec;
@@ -94,6 +78,7 @@ mod tests {
                     billing_mode: BillingMode::Spot,
                     unit_price: 1,
                 },
+                ports: 0,
                 state,
                 intent_at: NOW,
                 provider_id: None,
@@ -109,7 +94,7 @@ mod tests {
     fn nothing_is_ordered_while_anything_may_exist() {
         for state in STATES {
             for desired in [Desired::Running, Desired::Deleted] {
-                let step = plan(&spec(desired), &status(state), NOW);
+                let step = plan(&spec(desired), &status(state));
                 assert!(
                     !(state.may_exist() && matches!(step, Step::Order | Step::Close)),
                     "{state:?} {desired:?} {step:?}"
@@ -121,27 +106,18 @@ mod tests {
     #[test]
     fn a_delete_waits_for_the_fate_of_an_order_and_then_removes_it() {
         let deleted = spec(Desired::Deleted);
-        assert_eq!(
-            plan(&deleted, &status(AttemptState::Intent), NOW),
-            Step::Find
-        );
-        assert_eq!(
-            plan(&deleted, &status(AttemptState::Acked), NOW),
-            Step::Remove
-        );
-        assert_eq!(
-            plan(&deleted, &status(AttemptState::Gone), NOW),
-            Step::Close
-        );
-        assert_eq!(plan(&deleted, &Status::default(), NOW), Step::Close);
+        assert_eq!(plan(&deleted, &status(AttemptState::Intent)), Step::Find);
+        assert_eq!(plan(&deleted, &status(AttemptState::Acked)), Step::Remove);
+        assert_eq!(plan(&deleted, &status(AttemptState::Gone)), Step::Close);
+        assert_eq!(plan(&deleted, &Status::default()), Step::Close);
     }
 
     #[test]
     fn a_failed_record_rests_until_it_is_deleted() {
         let mut failed = status(AttemptState::Gone);
         failed.timestamps.failed = Some(NOW);
-        assert_eq!(plan(&spec(Desired::Running), &failed, NOW), Step::Rest);
-        assert_eq!(plan(&spec(Desired::Deleted), &failed, NOW), Step::Close);
+        assert_eq!(plan(&spec(Desired::Running), &failed), Step::Rest);
+        assert_eq!(plan(&spec(Desired::Deleted), &failed), Step::Close);
     }
 
     #[test]
@@ -150,29 +126,21 @@ mod tests {
             let mut status = status(state);
             status.timestamps.terminated = Some(NOW);
             for desired in [Desired::Running, Desired::Deleted] {
-                assert_eq!(plan(&spec(desired), &status, NOW), Step::Rest);
+                assert_eq!(plan(&spec(desired), &status), Step::Rest);
             }
         }
     }
 
     #[test]
-    fn health_is_checked_on_fresh_facts_only() {
-        let mut status = status(AttemptState::Acked);
-        status.provider = Some(ProviderFacts {
-            status: "running".into(),
-            seen_at: NOW,
-            ..ProviderFacts::default()
-        });
-        let running = spec(Desired::Running);
-        assert_eq!(plan(&running, &status, NOW), Step::Observe);
-        status.health = Some(Health {
-            started_at: NOW,
-            checks: 0,
-            report: None,
-        });
-        assert_eq!(plan(&running, &status, NOW), Step::CheckHealth);
-        assert_eq!(plan(&running, &status, NOW.plus(10_000)), Step::Observe);
-        status.timestamps.ready = Some(NOW);
-        assert_eq!(plan(&running, &status, NOW), Step::Observe);
+    fn a_wish_that_cannot_be_fulfilled_is_closed_and_not_ordered_again() {
+        for state in [
+            AttemptState::Refused,
+            AttemptState::Absent,
+            AttemptState::Gone,
+        ] {
+            let mut ending = status(state);
+            ending.ending = Some(Ending::Vanished);
+            assert_eq!(plan(&spec(Desired::Running), &ending), Step::Close);
+        }
     }
 }
