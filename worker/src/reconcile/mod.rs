@@ -13,6 +13,7 @@ mod offers;
 mod order;
 mod plan;
 mod remove;
+mod search;
 
 use std::time::Duration;
 

@@ -10,14 +10,11 @@ use shared::queue::Checkpoint;
 use super::draft::{Draft, Next};
 use super::leftovers::{Left, take_in};
 use super::moves::code_of;
-use super::offers::{billing, cluster_of, rank};
+use super::offers::billing;
+use super::search::{Found, Obstacle};
 use super::{Lease, Reconciler, failure};
-use crate::novita::{
-    CreateRequest, Env, Novita, NovitaError, ProductQuery, ReasonClass, Refusal, Template,
-};
+use crate::novita::{CreateRequest, Env, Novita, NovitaError, ReasonClass, Refusal, Template};
 
-/// How long an offer that was refused is not tried again.
-const STOCK_OUT: Duration = Duration::from_secs(180);
 /// Before a catalogue that does not know the product is believed.
 const CATALOGUE_DOUBT: Duration = Duration::from_secs(5);
 /// Refusals in a row that are followed at once by the next offer; further ones pause first.
@@ -32,15 +29,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 const ATTEMPTS_KEPT: usize = 20;
 /// Instances that were created and never got ready; after so many the wish is given up.
 const BOOTS_ALLOWED: usize = 3;
-
-/// What a search for offers found.
-enum Found {
-    Best(Offer),
-    /// The product exists, but nothing can be had at the moment.
-    SoldOut,
-    /// No region knows the product.
-    NoSuchProduct,
-}
 
 impl<N: Novita> Reconciler<N> {
     /// Chooses the best offer and orders it, unless there is something already.
@@ -95,78 +83,6 @@ impl<N: Novita> Reconciler<N> {
                 last.map_or("no offer", |failure| &failure.message)
             ),
         ))
-    }
-
-    /// The template, once its registry login is known to exist.
-    async fn template(&self, spec: &Spec) -> Result<Template, Obstacle> {
-        let template = match self.provider.template(&spec.template_id).await {
-            Ok(template) => template,
-            // Without a known code it may be a proxy that knows nothing.
-            Err(error @ NovitaError::NotFound(_)) if !error.may_have_applied() => {
-                let message = format!("the provider has no template {:?}", spec.template_id);
-                return Err(Obstacle::Definite(failure("TEMPLATE_NOT_FOUND", message)));
-            }
-            Err(error) => return Err(Obstacle::of(error)),
-        };
-        if template.image.is_empty() {
-            let message = format!("template {:?} names no image", spec.template_id);
-            return Err(Obstacle::Definite(failure(
-                "INVALID_TEMPLATE_IMAGE_URL",
-                message,
-            )));
-        }
-        if !template.image_auth.is_empty() {
-            let auths = self.provider.registry_auths().await.map_err(Obstacle::of)?;
-            if !auths.iter().any(|auth| auth.id == template.image_auth) {
-                let message = "the template names a registry login that does not exist";
-                return Err(Obstacle::Definite(failure(
-                    "REGISTRY_AUTH_NOT_FOUND",
-                    message,
-                )));
-            }
-        }
-        Ok(template)
-    }
-
-    /// The best offer in the first region, in order, that has one which was not just refused.
-    async fn search(&self, draft: &Draft<'_>) -> Result<Found, Obstacle> {
-        let spec = draft.spec;
-        let clusters = self.provider.clusters().await.map_err(Obstacle::of)?;
-        let mut is_known = clusters.is_empty();
-        for region in self.regions(spec) {
-            let Some(cluster) = cluster_of(region, &clusters) else {
-                continue;
-            };
-            let query = ProductQuery {
-                cluster_id: Some(cluster.id.clone()),
-                gpu_num: Some(spec.gpu_num),
-                product_name: Some(spec.product_name.clone()),
-                billing_method: Some(billing(spec.billing_mode)),
-            };
-            let products = self.provider.products(&query).await.map_err(Obstacle::of)?;
-            is_known |= !products.is_empty();
-            let offers = rank(spec, region, cluster, &products);
-            let best = offers
-                .into_iter()
-                .find(|offer| !was_just_refused(draft, offer));
-            if let Some(best) = best {
-                return Ok(Found::Best(best));
-            }
-        }
-        Ok(if is_known {
-            Found::SoldOut
-        } else {
-            Found::NoSuchProduct
-        })
-    }
-
-    /// The region asked for, then the configured ones.
-    fn regions<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a str> {
-        let asked = spec.region.as_deref();
-        let others = self.config.regions.iter().map(String::as_str);
-        asked
-            .into_iter()
-            .chain(others.filter(move |region| Some(*region) != asked))
     }
 
     /// Writes the intent down under the lease and only then calls the provider.
@@ -347,34 +263,6 @@ fn no_such_product(draft: &mut Draft<'_>) -> Next {
     }
     draft.setback(reason);
     Next::In(CATALOGUE_DOUBT)
-}
-
-/// Why an order cannot even be made.
-enum Obstacle {
-    /// Repeating cannot help.
-    Definite(Failure),
-    /// The provider did not answer as it should; it may next time.
-    Provider(NovitaError),
-}
-
-impl Obstacle {
-    fn of(error: NovitaError) -> Self {
-        match error {
-            NovitaError::Unauthorized(refusal) => {
-                Self::Definite(failure("AUTHENTICATION_FAILED", refusal.to_string()))
-            }
-            error => Self::Provider(error),
-        }
-    }
-}
-
-fn was_just_refused(draft: &Draft<'_>, offer: &Offer) -> bool {
-    draft.status.attempts.iter().any(|attempt| {
-        attempt.state == AttemptState::Refused
-            && attempt.offer.product_id == offer.product_id
-            && attempt.offer.cluster_id == offer.cluster_id
-            && draft.now.since(attempt.intent_at) < STOCK_OUT.as_millis() as u64
-    })
 }
 
 /// Keeps the history bounded; only what never came into being is forgotten.

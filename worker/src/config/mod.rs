@@ -1,0 +1,190 @@
+//! The worker's configuration.
+
+mod reconcile;
+mod webhook;
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use shared::config::{
+    Common, CommonArgs, ConfigCommand, ConfigError, Reader, RedisArgs, RedisConfig, Secret,
+};
+use url::Url;
+
+pub use self::reconcile::ReconcileConfig;
+pub use self::webhook::{WebhookConfig, WebhookFormat};
+
+use self::reconcile::ReconcileArgs;
+use self::webhook::WebhookArgs;
+
+/// Drives the provider and delivers webhooks for the Novita GPU Instance API
+#[derive(Debug, Parser)]
+#[command(name = "novita-worker", version)]
+pub struct Cli {
+    /// What to do instead of working
+    #[command(subcommand)]
+    pub command: Option<CliCommand>,
+    #[command(flatten)]
+    args: WorkerArgs,
+}
+
+/// What the binary does beside working.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CliCommand {
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, clap::Args)]
+struct WorkerArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    #[command(flatten)]
+    redis: RedisArgs,
+    /// Key for the provider's API (at least 10 characters)
+    #[arg(long, env = "NOVITA_API_KEY")]
+    novita_api_key: Option<String>,
+    /// File that holds the key
+    #[arg(long, env = "NOVITA_API_KEY_FILE")]
+    novita_api_key_file: Option<String>,
+    /// The provider, with or without `/gpu-instance/openapi`
+    #[arg(
+        long,
+        env = "NOVITA_API_BASE_URL",
+        default_value = "https://api.novita.ai"
+    )]
+    novita_api_base_url: String,
+    /// Longest wait for a read from the provider, in ms (5000 to 60000)
+    #[arg(long, env = "NOVITA_API_TIMEOUT", default_value = "15000")]
+    novita_api_timeout: String,
+    /// Longest wait for a change at the provider, in ms (5000 to 120000)
+    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30000")]
+    request_timeout: String,
+    /// Jobs worked on at a time (1 to 100)
+    #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value = "10")]
+    max_concurrent_jobs: String,
+    /// How long a job stays with a worker that fell silent, in ms (2000 to 600000)
+    #[arg(long, env = "JOB_LEASE_MS", default_value = "60000")]
+    job_lease_ms: String,
+    #[command(flatten)]
+    reconcile: ReconcileArgs,
+    #[command(flatten)]
+    webhook: WebhookArgs,
+}
+
+/// Everything the worker is told.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Surroundings, logs, admin port, shutdown.
+    pub common: Common,
+    /// Which Redis.
+    pub redis: RedisConfig,
+    /// The provider.
+    pub novita: NovitaConfig,
+    /// Jobs worked on at a time.
+    pub permits: usize,
+    /// How long a job stays with a worker that fell silent.
+    pub lease: Duration,
+    /// Cadences and deadlines of the reconciler.
+    pub reconcile: ReconcileConfig,
+    /// Webhooks.
+    pub webhook: WebhookConfig,
+}
+
+/// Where the provider is and how patient to be.
+#[derive(Debug, Clone)]
+pub struct NovitaConfig {
+    /// The key.
+    pub api_key: Secret,
+    /// The base URL as given.
+    pub base_url: Url,
+    /// Longest wait for a read.
+    pub read_timeout: Duration,
+    /// Longest wait for a change.
+    pub write_timeout: Duration,
+}
+
+impl Cli {
+    /// Reads and checks; the reader remembers the effective values.
+    pub fn read(
+        &self,
+    ) -> (
+        Result<WorkerConfig, ConfigError>,
+        Vec<(&'static str, String)>,
+    ) {
+        let mut reader = Reader::default();
+        let config = self.args.read(&mut reader);
+        let effective = reader.effective().to_vec();
+        (reader.finish(config), effective)
+    }
+}
+
+impl WorkerArgs {
+    fn read(&self, reader: &mut Reader) -> Option<WorkerConfig> {
+        let common = self.common.read(reader, 9465);
+        let redis = self.redis.read(reader);
+        let api_key = self.api_key(reader);
+        let base_url = reader.url(
+            "NOVITA_API_BASE_URL",
+            &self.novita_api_base_url,
+            &["https", "http"],
+        );
+        let (read_timeout, write_timeout) = self.provider_timeouts(reader);
+        let permits = reader.int("MAX_CONCURRENT_JOBS", &self.max_concurrent_jobs, 1..=100);
+        let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
+        let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
+        let reconcile = self.reconcile.read(reader, prefix, write_timeout);
+        let webhook = self.webhook.read(reader, common.environment);
+        let longest = [
+            ("REQUEST_TIMEOUT", write_timeout),
+            ("NOVITA_API_TIMEOUT", read_timeout),
+            ("HEALTH_CHECK_TIMEOUT_MS", reconcile.health_timeout),
+            ("WEBHOOK_TIMEOUT", webhook.timeout),
+        ];
+        for (name, timeout) in longest {
+            if timeout >= lease {
+                reader.problem("JOB_LEASE_MS", &format!("must be longer than {name}"));
+            }
+        }
+        Some(WorkerConfig {
+            common,
+            redis: redis?,
+            novita: NovitaConfig {
+                api_key: api_key?,
+                base_url: base_url?,
+                read_timeout,
+                write_timeout,
+            },
+            permits: permits as usize,
+            lease,
+            reconcile,
+            webhook,
+        })
+    }
+
+    fn api_key(&self, reader: &mut Reader) -> Option<Secret> {
+        let api_key = reader.secret(
+            "NOVITA_API_KEY",
+            self.novita_api_key.as_deref(),
+            self.novita_api_key_file.as_deref(),
+            10,
+        );
+        if self.novita_api_key.is_none() && self.novita_api_key_file.is_none() {
+            reader.missing("NOVITA_API_KEY", "the key for the provider's API");
+        }
+        api_key
+    }
+
+    /// For reads and for changes.
+    fn provider_timeouts(&self, reader: &mut Reader) -> (Duration, Duration) {
+        (
+            reader.millis(
+                "NOVITA_API_TIMEOUT",
+                &self.novita_api_timeout,
+                5000..=60_000,
+            ),
+            reader.millis("REQUEST_TIMEOUT", &self.request_timeout, 5000..=120_000),
+        )
+    }
+}
