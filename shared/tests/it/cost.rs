@@ -73,7 +73,7 @@ async fn session(rig: &Rig) -> Queue {
     let status = Status::default();
     let warm = instance("warm");
     session
-        .checkpoint(&job.id, &job.token, &warm, &status)
+        .checkpoint(&job.id, &job.token, &warm, None, &status)
         .await
         .unwrap();
     conclude(&session, job, Verdict::Done).await;
@@ -335,10 +335,32 @@ async fn extending_and_checkpoints_cost_what_their_headers_declare(rig: Rig) {
     assert_eq!(extend(&all).await, 5, "one of them had expired");
 
     let (status, a0) = (Status::default(), instance("a0"));
-    let checkpoint = || session.checkpoint(&jobs[0].id, &jobs[0].token, &a0, &status);
-    assert_eq!(cost(&rig, checkpoint()).await.0, 5, "a checkpoint");
+    let checkpoint =
+        |token, began_with| session.checkpoint(&jobs[0].id, token, &a0, began_with, &status);
+    let token = jobs[0].token.as_str();
+    assert_eq!(
+        cost(&rig, checkpoint(token, None)).await.0,
+        6,
+        "a checkpoint"
+    );
     expire().await;
-    assert_eq!(cost(&rig, checkpoint()).await.0, 6, "a late checkpoint");
+    assert_eq!(
+        cost(&rig, checkpoint(token, None)).await.0,
+        7,
+        "a late checkpoint"
+    );
+    assert_eq!(
+        cost(&rig, checkpoint("x", None)).await.0,
+        3,
+        "somebody else's"
+    );
+    rig.ask(["HSET", &rig.keys.status(), a0.as_str(), "{}"])
+        .await;
+    assert_eq!(
+        cost(&rig, checkpoint(token, None)).await.0,
+        4,
+        "an outdated one"
+    );
 }
 
 async fn the_queue_in_numbers_costs_seven_commands(rig: Rig) {

@@ -1,7 +1,7 @@
 //! What happens to a holder that is late, and to what it still wants to write.
 
 use shared::model::Status;
-use shared::queue::{Exchange, JobId, Queue, Reservation, Verdict, Write};
+use shared::queue::{Checkpoint, Exchange, JobId, Queue, Reservation, Verdict, Write};
 
 use crate::rig::{LONG_LEASE, Rig, SHORT_LEASE, eventually};
 use crate::things::{conclude, instance, reconcile, reserve, reserve_one, settle, take};
@@ -14,6 +14,7 @@ over_both_transports!(common:
     a_late_extension_takes_the_job_back_while_nobody_has_it,
     extending_nothing_is_not_an_error,
     a_checkpoint_renews_the_lease_and_writes_under_its_token_only,
+    a_checkpoint_on_an_outdated_read_writes_nothing,
     a_late_checkpoint_takes_the_job_back_while_nobody_has_it,
 );
 
@@ -155,31 +156,52 @@ async fn a_checkpoint_renews_the_lease_and_writes_under_its_token_only(rig: Rig)
         .await;
     let i1 = instance("i1");
     let written = session
-        .checkpoint(&job.id, &job.token, &i1, &status(1))
+        .checkpoint(&job.id, &job.token, &i1, None, &status(1))
         .await;
-    assert!(written.unwrap());
+    assert_eq!(written.unwrap(), Checkpoint::Written);
     assert_eq!(stored_status(&rig).await, Some(status(1)));
     assert!(reserve(&session, 1).await.jobs.is_empty());
 
     let written = session
-        .checkpoint(&job.id, "somebody.else", &i1, &status(2))
+        .checkpoint(&job.id, "somebody.else", &i1, None, &status(2))
         .await;
-    assert!(!written.unwrap());
+    assert_eq!(written.unwrap(), Checkpoint::Lost);
     conclude(&session, job, Verdict::Done).await;
     let written = session
-        .checkpoint(&JobId::instance(&i1), "", &i1, &status(3))
+        .checkpoint(&JobId::instance(&i1), "", &i1, None, &status(3))
         .await;
-    assert!(!written.unwrap());
+    assert_eq!(written.unwrap(), Checkpoint::Lost);
     assert_eq!(stored_status(&rig).await, Some(status(1)));
+}
+
+async fn a_checkpoint_on_an_outdated_read_writes_nothing(rig: Rig) {
+    let session = rig.session(LONG_LEASE);
+    let job = take(&session, reconcile("i1")).await;
+    let i1 = instance("i1");
+    let began = async |began_with: Option<&str>, next| {
+        session
+            .checkpoint(&job.id, &job.token, &i1, began_with, &status(next))
+            .await
+            .unwrap()
+    };
+    assert_eq!(began(None, 1).await, Checkpoint::Written);
+    assert_eq!(began(None, 1).await, Checkpoint::Written, "a repeat");
+    assert_eq!(began(None, 2).await, Checkpoint::Outdated);
+    assert_eq!(began(Some("{}"), 2).await, Checkpoint::Outdated);
+    assert_eq!(stored_status(&rig).await, Some(status(1)));
+    let stored = serde_json::to_string(&status(1)).unwrap();
+    assert_eq!(began(Some(&stored), 2).await, Checkpoint::Written);
+    assert_eq!(stored_status(&rig).await, Some(status(2)));
+    conclude(&session, job, Verdict::Done).await;
 }
 
 async fn a_late_checkpoint_takes_the_job_back_while_nobody_has_it(rig: Rig) {
     let late = lapsed(&rig, &rig.session(SHORT_LEASE)).await;
     let patient = rig.session(LONG_LEASE);
     let written = patient
-        .checkpoint(&late.id, &late.token, &instance("i1"), &status(1))
+        .checkpoint(&late.id, &late.token, &instance("i1"), None, &status(1))
         .await;
-    assert!(written.unwrap());
+    assert_eq!(written.unwrap(), Checkpoint::Written);
     assert!(reserve(&patient, 1).await.jobs.is_empty());
     conclude(&patient, late, Verdict::Done).await;
 }

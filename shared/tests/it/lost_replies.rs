@@ -1,7 +1,7 @@
 //! A call that was carried out although its caller never heard of it.
 
 use shared::model::Status;
-use shared::queue::{Call, Exchange, Job, JobId, Queue, Reservation, Verdict, Write};
+use shared::queue::{Call, Checkpoint, Exchange, Job, JobId, Queue, Reservation, Verdict, Write};
 
 use crate::rig::{LONG_LEASE, Rig, Trouble};
 use crate::things::{
@@ -169,17 +169,13 @@ async fn a_repeated_checkpoint_and_extension_are_applied(rig: Rig) {
     session.extend(&held).await.unwrap();
     let status = Status::default();
     session
-        .checkpoint(&job.id, &job.token, &i1, &status)
+        .checkpoint(&job.id, &job.token, &i1, None, &status)
         .await
         .unwrap();
     rig.arm(Trouble::LostReply, "EVALSHA");
     assert_eq!(session.extend(&held).await.unwrap(), [true]);
     rig.arm(Trouble::LostReply, "EVALSHA");
-    assert!(
-        session
-            .checkpoint(&job.id, &job.token, &i1, &status)
-            .await
-            .unwrap()
-    );
+    let again = session.checkpoint(&job.id, &job.token, &i1, None, &status);
+    assert_eq!(again.await.unwrap(), Checkpoint::Written);
     conclude(&session, job, Verdict::Done).await;
 }

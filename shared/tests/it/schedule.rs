@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use shared::model::Status;
-use shared::queue::{Call, Job, Queue, Reservation, Settlement, Verdict, Write};
+use shared::queue::{Call, Checkpoint, Job, Queue, Reservation, Settlement, Verdict, Write};
 use shared::redis::{Command, Repeat};
 
 use crate::oracle::Oracle;
@@ -129,8 +129,12 @@ impl Schedule {
             return;
         };
         let (id, status) = (instance("i0"), Status::default());
-        let written = self.sessions[session].checkpoint(&job.id, &job.token, &id, &status);
-        let expected = self.oracle.hold_on(job.id.as_str(), &job.token);
+        let written = self.sessions[session].checkpoint(&job.id, &job.token, &id, None, &status);
+        let expected = if self.oracle.hold_on(job.id.as_str(), &job.token) {
+            Checkpoint::Written
+        } else {
+            Checkpoint::Lost
+        };
         assert_eq!(written.await.unwrap(), expected, "{}", job.id);
     }
 

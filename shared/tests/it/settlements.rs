@@ -18,6 +18,7 @@ over_both_transports!(common:
     one_call_settles_each_job_by_its_own_verdict_and_reserves_the_next,
     a_full_batch_is_settled_in_one_call,
     a_session_that_settles_does_not_get_more_than_it_asked_for,
+    results_that_cannot_be_stored_leave_a_job_to_be_tried_again,
 );
 
 /// Everything that a settlement can bring along.
@@ -197,4 +198,18 @@ async fn a_session_that_settles_does_not_get_more_than_it_asked_for(rig: Rig) {
     let mut call = session.call(vec![job.settle(Verdict::Done, Vec::new())], 2);
     assert_eq!(session.exchange(&mut call).await.unwrap().jobs.len(), 2);
     assert!(reserve(&session, 0).await.jobs.is_empty());
+}
+
+async fn results_that_cannot_be_stored_leave_a_job_to_be_tried_again(rig: Rig) {
+    let session = rig.session(LONG_LEASE);
+    let spec = spec("alpha");
+    rig.store().create(&spec).await.unwrap();
+    let job = reserve_one(&session).await;
+    let settlement = job.settle(Verdict::Done, everything(&spec));
+    let call = session.call(vec![settlement], 0);
+    let mut call = call.without_results(std::time::Duration::ZERO);
+    let told = session.exchange(&mut call).await.unwrap();
+    assert_eq!(told.applied, [true]);
+    assert_eq!(effects(&rig, &spec).await, [false; 5]);
+    assert_eq!(reserve_one(&session).await.errors, 1);
 }
