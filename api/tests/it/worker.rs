@@ -49,6 +49,7 @@ pub(crate) fn running() -> Status {
                 billing_mode: BillingMode::Spot,
                 unit_price: 33_000,
             },
+            ports: 0,
             state: AttemptState::Acked,
             intent_at: Millis(1),
             provider_id: Some("1fb0af38".to_owned()),
