@@ -52,7 +52,7 @@ pub fn addresses(stack: &Stack, screen: &Screen) {
 /// Shows an instance becoming ready, leaves it running, and says what to try. For `make run`.
 pub async fn tour(stack: &Stack, screen: &Screen) -> anyhow::Result<()> {
     let mut visitor = Visitor::new(stack, screen);
-    let id = visitor.create("demo").await?;
+    let id = visitor.create().await?;
     visitor.watch(&id, "ready").await?;
     visitor.webhooks_until("ready").await?;
     screen.idle();
@@ -80,7 +80,7 @@ pub async fn tour(stack: &Stack, screen: &Screen) -> anyhow::Result<()> {
 /// Runs the whole life, deletion included, checks it, and ends with one line of JSON. For `make demo`.
 pub async fn once(stack: &Stack, screen: &Screen, transport: Transport) -> anyhow::Result<bool> {
     let mut visitor = Visitor::new(stack, screen);
-    let id = visitor.create("demo").await?;
+    let id = visitor.create().await?;
     visitor.watch(&id, "ready").await?;
     let ready_ms = screen.elapsed().as_millis();
     visitor.webhooks_until("ready").await?;
@@ -156,7 +156,9 @@ impl<'a> Visitor<'a> {
         }
     }
 
-    async fn create(&mut self, name: &str) -> anyhow::Result<String> {
+    async fn create(&mut self) -> anyhow::Result<String> {
+        // A name of its own, because a data directory may be kept from run to run.
+        let name = format!("demo-{:04x}", rand::random::<u16>());
         let body = json!({
             "name": name,
             "productName": PRODUCT,
