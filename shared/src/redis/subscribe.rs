@@ -16,6 +16,8 @@ const RECONNECT: Backoff = Backoff {
     base: Duration::from_millis(200),
     cap: Duration::from_secs(15),
 };
+/// Longest wait for a subscription to be established.
+const ESTABLISH_WITHIN: Duration = Duration::from_secs(15);
 /// A frame longer than this is not ours.
 const MAX_LINE: usize = 64 * 1024;
 /// Messages that wait for a slow reader; more are dropped, as they are only hints.
@@ -88,7 +90,7 @@ async fn listen(
 ) -> Result<(), RedisError> {
     match &redis.transport {
         Transport::Resp(resp) => {
-            let pubsub = resp.listen(channel).await?;
+            let pubsub = established(resp.listen(channel)).await?;
             tell(sender, Notice::Connected);
             let mut messages = pubsub.into_on_message();
             while let Some(message) = messages.next().await {
@@ -97,7 +99,7 @@ async fn listen(
             }
         }
         Transport::Upstash(upstash) => {
-            let mut response = upstash.listen(channel).await?;
+            let mut response = established(upstash.listen(channel)).await?;
             let mut lines = Lines::default();
             while let Some(chunk) = response
                 .chunk()
@@ -114,6 +116,16 @@ async fn listen(
         }
     }
     Ok(())
+}
+
+/// A server that accepts and then says nothing must not keep a subscription waiting for ever.
+async fn established<T>(
+    listening: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    match tokio::time::timeout(ESTABLISH_WITHIN, listening).await {
+        Ok(result) => result,
+        Err(_) => Err(RedisError::Unclear("no subscription in time".into())),
+    }
 }
 
 fn tell(sender: &mpsc::Sender<Notice>, notice: Notice) {
