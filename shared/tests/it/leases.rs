@@ -2,9 +2,10 @@
 
 use shared::model::Status;
 use shared::queue::{Checkpoint, Exchange, JobId, Queue, Reservation, Verdict, Write};
+use shared::store::Record;
 
 use crate::rig::{LONG_LEASE, Rig, SHORT_LEASE, eventually};
-use crate::things::{conclude, instance, reconcile, reserve, reserve_one, settle, take};
+use crate::things::{conclude, instance, reconcile, reserve, reserve_one, settle, spec, take};
 
 over_both_transports!(common:
     an_expired_lease_hands_the_job_on_and_its_holder_is_not_heard_any_more,
@@ -15,6 +16,7 @@ over_both_transports!(common:
     extending_nothing_is_not_an_error,
     a_checkpoint_renews_the_lease_and_writes_under_its_token_only,
     a_checkpoint_on_an_outdated_read_writes_nothing,
+    what_a_read_told_is_what_a_checkpoint_compares_with,
     a_late_checkpoint_takes_the_job_back_while_nobody_has_it,
 );
 
@@ -192,6 +194,27 @@ async fn a_checkpoint_on_an_outdated_read_writes_nothing(rig: Rig) {
     let stored = serde_json::to_string(&status(1)).unwrap();
     assert_eq!(began(Some(&stored), 2).await, Checkpoint::Written);
     assert_eq!(stored_status(&rig).await, Some(status(2)));
+    conclude(&session, job, Verdict::Done).await;
+}
+
+async fn what_a_read_told_is_what_a_checkpoint_compares_with(rig: Rig) {
+    let (session, spec) = (rig.session(LONG_LEASE), spec("alpha"));
+    rig.store().create(&spec).await.unwrap();
+    let job = reserve_one(&session).await;
+    let began = async |record: &Record, next| {
+        let began_with = record.stored_status.as_deref();
+        session
+            .checkpoint(&job.id, &job.token, &spec.id, began_with, &status(next))
+            .await
+            .unwrap()
+    };
+    let read = async || rig.store().record(&spec.id).await.unwrap().unwrap();
+    let first = read().await;
+    assert_eq!(began(&first, 1).await, Checkpoint::Written);
+    let second = read().await;
+    assert_eq!(began(&second, 2).await, Checkpoint::Written);
+    assert_eq!(began(&second, 3).await, Checkpoint::Outdated);
+    assert_eq!(began(&first, 3).await, Checkpoint::Outdated);
     conclude(&session, job, Verdict::Done).await;
 }
 
