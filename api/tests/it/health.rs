@@ -1,7 +1,6 @@
 //! `/health`, `/livez`, `/readyz` and what the metrics say about requests.
 
-use std::time::Duration;
-
+use devstack::stack::eventually;
 use shared::clock::Millis;
 use shared::queue::{Heartbeat, QueueStats};
 
@@ -24,17 +23,16 @@ async fn beat(api: &Api, provider_up: Option<bool>, age_ms: u64) {
 
 /// Asks until the status is this word: a report may be a second old.
 async fn health_turns(api: &Api, word: &str) -> Answer {
-    let turned = async {
-        loop {
-            let health = api.get("/health").await;
-            if health.text("/status") == word {
-                return health;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let turned = eventually(word, PATIENCE, async || {
+        let health = api.get("/health").await;
+        let status = health.text("/status");
+        if status == word {
+            Ok(health)
+        } else {
+            Err(status)
         }
-    };
-    let turned = tokio::time::timeout(PATIENCE, turned).await;
-    turned.unwrap_or_else(|_| panic!("never {word}"))
+    });
+    turned.await.unwrap()
 }
 
 #[tokio::test]

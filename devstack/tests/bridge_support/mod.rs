@@ -9,7 +9,7 @@ use devstack::redis::{RedisOptions, RedisServer};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 pub(crate) const TOKEN: &str = "test-token";
 pub(crate) const READ_ONLY_TOKEN: &str = "read-only-token";
@@ -245,12 +245,8 @@ impl Events {
 
 /// Waits until the condition holds.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let holds = async {
-        while !condition().await {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, holds)
-        .await
-        .unwrap_or_else(|_| panic!("never happened: {what}"));
+    let holds = devstack::stack::eventually(what, PATIENCE, async || {
+        condition().await.then_some(()).ok_or_else(String::new)
+    });
+    holds.await.unwrap();
 }

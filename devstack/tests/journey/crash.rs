@@ -1,7 +1,5 @@
 //! What if the process is killed here?
 
-use std::time::Duration;
-
 use devstack::stack::{StackOptions, Transport, eventually};
 use serde_json::json;
 
@@ -66,9 +64,19 @@ async fn a_worker_killed_again_and_again_leaves_exactly_one_instance_each(transp
     for n in 0..6 {
         ids.push(caller.create(&format!("kill-{n}")).await);
     }
-    for round in 0..5_u64 {
-        // A different moment of the steps each time.
-        tokio::time::sleep(Duration::from_millis(60 + 130 * round)).await;
+    for round in 0..5 {
+        // Killed in the middle of its work, at another point of it each time.
+        let goal = caller.request_count().await + 3 + 2 * round;
+        eventually("more calls to the provider", PATIENCE, async || {
+            let seen = caller.request_count().await;
+            if seen >= goal {
+                Ok(())
+            } else {
+                Err(format!("{seen} of {goal}"))
+            }
+        })
+        .await
+        .unwrap();
         let last = stack.workers().len() - 1;
         stack.kill_worker(last).await.unwrap();
         stack.add_worker(&[]).await.unwrap();

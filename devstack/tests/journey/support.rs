@@ -134,6 +134,12 @@ impl Caller {
             .collect()
     }
 
+    /// How many calls the provider has seen.
+    pub(crate) async fn request_count(&self) -> usize {
+        let log = self.get(format!("{}/_sim/requests", self.novita)).await;
+        log["requests"].as_array().expect("requests").len()
+    }
+
     /// Tells the provider to misbehave.
     pub(crate) async fn fault(&self, fault: Value) {
         self.control("faults", fault).await;

@@ -1,7 +1,7 @@
 //! A simulator with a stopped clock and a client that speaks plain HTTP to it.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use devstack::novita::{DEFAULT_API_KEY, Simulator, SimulatorOptions};
 use reqwest::Method;
@@ -190,13 +190,10 @@ pub(crate) async fn eventually<T: std::fmt::Debug>(
     mut ask: impl AsyncFnMut() -> T,
     satisfied: impl Fn(&T) -> bool,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    let satisfying = devstack::stack::eventually("the answer", PATIENCE, async || {
         let seen = ask().await;
-        if satisfied(&seen) {
-            return seen;
-        }
-        assert!(Instant::now() < deadline, "last seen: {seen:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        let shown = format!("{seen:?}");
+        satisfied(&seen).then_some(seen).ok_or(shown)
+    });
+    satisfying.await.unwrap()
 }

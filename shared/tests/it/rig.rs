@@ -10,7 +10,6 @@ use devstack::redis::{RedisOptions as ServerOptions, RedisServer};
 use shared::queue::Queue;
 use shared::redis::{Command, Keys, Redis, RedisOptions, Repeat, Reply, Target};
 use shared::store::Store;
-use tokio::time::{sleep, timeout};
 
 use crate::proxy::Proxy;
 
@@ -247,14 +246,8 @@ pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> 
 where
     F: Future<Output = Option<T>>,
 {
-    let asking = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let answer = timeout(PATIENCE, asking).await;
-    answer.unwrap_or_else(|_| panic!("never happened: {what}"))
+    let answer = devstack::stack::eventually(what, PATIENCE, async || {
+        ask().await.ok_or_else(|| "nothing".to_owned())
+    });
+    answer.await.unwrap()
 }

@@ -27,6 +27,15 @@ pub(super) enum Next {
 impl Next {
     /// At once: there is another step to do.
     pub(super) const NOW: Self = Self::In(Duration::ZERO);
+
+    /// The longer of two waits.
+    pub(super) fn or_later(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::In(one), Self::In(another)) => Self::In(one.max(another)),
+            (Self::In(_), other) => other,
+            (this, _) => this,
+        }
+    }
 }
 
 /// Before a step that was abandoned is begun anew.

@@ -33,7 +33,9 @@ use crate::novita::Novita;
 use crate::outbound::Outbound;
 use crate::provider::Provider;
 
-/// Before a record that cannot be read is looked at again.
+/// Before a record that Redis did not hand out is read again.
+const UNANSWERED: Duration = Duration::from_secs(1);
+/// Before a record that cannot be understood is looked at again.
 const UNREADABLE: Duration = Duration::from_secs(60);
 /// Looks for a spec that is missing before it counts as gone.
 const MISSING_LOOKS: u32 = 5;
@@ -134,9 +136,13 @@ impl<N: Novita> Reconciler<N> {
 
 fn unreadable(job: Reservation, instance: &InstanceId, error: &StoreError) -> Settlement {
     tracing::error!(%instance, %error, "the record cannot be read");
+    let after = match error {
+        StoreError::Redis(_) => UNANSWERED,
+        StoreError::Corrupt { .. } => UNREADABLE,
+    };
     job.settle(
         Verdict::Retry {
-            after: UNREADABLE,
+            after,
             error: error.to_string(),
         },
         Vec::new(),

@@ -29,8 +29,8 @@ impl<N: Novita> Reconciler<N> {
             Err(NovitaError::NotFound(_)) => self.prove_absence(draft, &id).await,
             Err(error) => {
                 // Deleting must not depend on a read that works.
-                self.call_delete(draft, &id).await;
-                draft.provider_setback(&error)
+                let called = self.call_delete(draft, &id).await;
+                called.or_later(draft.provider_setback(&error))
             }
         }
     }
