@@ -13,9 +13,9 @@ mod metrics;
 pub mod novita;
 pub mod outbound;
 mod provider;
-mod pulse;
+pub mod pulse;
 mod reconcile;
-mod runner;
+pub mod runner;
 pub mod webhook;
 
 use std::sync::Arc;
@@ -38,6 +38,7 @@ use crate::outbound::{Guard, Outbound};
 use crate::provider::Provider;
 use crate::pulse::{ProviderHealth, Pulse};
 use crate::reconcile::{Notifier, Reconciler};
+use crate::runner::RunnerOptions;
 use crate::webhook::{Deliverer, DelivererOptions};
 
 /// On top of the shutdown time-out, for settling what finished within it.
@@ -86,14 +87,12 @@ pub async fn run(
     );
     let ending = delayed(&stop, config.common.shutdown_delay);
     let grace = config.common.shutdown_timeout;
-    let working = runner::run(
-        queue,
-        Arc::new(work),
-        config.permits,
-        pulse,
-        ending.clone(),
+    let options = RunnerOptions {
+        permits: config.permits,
         grace,
-    );
+        ..RunnerOptions::default()
+    };
+    let working = runner::run(queue, Arc::new(work), options, pulse, ending.clone());
     let hard_stop = async {
         ending.cancelled().await;
         tokio::time::sleep(grace + SETTLE_GRACE).await;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// What the last calls to the provider were like.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ProviderHealth(Arc<Mutex<Option<(bool, Duration)>>>);
+pub struct ProviderHealth(Arc<Mutex<Option<(bool, Duration)>>>);
 
 impl ProviderHealth {
     /// Remembers a call: whether the provider answered at all, and how long that took.
@@ -29,7 +29,7 @@ impl ProviderHealth {
 
 /// Sends heartbeats when they are due.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub struct Pulse {
     redis: Redis,
     keys: Keys,
     session: String,
@@ -40,7 +40,9 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    pub(crate) fn new(
+    /// A pulse that is due at once.
+    #[must_use]
+    pub fn new(
         redis: Redis,
         keys: Keys,
         session: String,

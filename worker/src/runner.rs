@@ -31,32 +31,52 @@ const AWAY: Backoff = Backoff {
 };
 /// Tries to store results that Redis refuses, before they are dropped and their jobs run again.
 const HOPELESS_TRIES: u32 = 5;
-/// No step takes this long; one that does is stopped, and its job tried again.
-const STEP_MAX: Duration = Duration::from_secs(600);
 /// Before a job whose handler panicked or was stopped is tried again.
 const LOST_WAIT: Duration = Duration::from_secs(30);
 
 /// What a worker does with one reserved job.
-pub(crate) trait Handler: Send + Sync + 'static {
+pub trait Handler: Send + Sync + 'static {
     /// Works on a job; `now` is Redis's clock at the reservation. Must be safe to stop at any await.
     fn handle(&self, job: Reservation, now: Millis) -> impl Future<Output = Settlement> + Send;
 }
 
-/// Runs jobs with `permits` at a time until `stop` is cancelled; then finishes what runs, for at most
-/// `grace`.
-pub(crate) async fn run<H: Handler>(
+/// How a worker goes about its jobs.
+#[derive(Debug, Clone)]
+pub struct RunnerOptions {
+    /// Jobs worked on at a time.
+    pub permits: usize,
+    /// Time that running jobs get to finish once shutdown began.
+    pub grace: Duration,
+    /// A step that takes longer is stopped, and its job counts as failed.
+    pub step_deadline: Duration,
+    /// One-off jobs that came to nothing this often go to the dead letter.
+    pub max_attempts: u32,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self {
+            permits: 10,
+            grace: Duration::from_secs(25),
+            step_deadline: Duration::from_secs(600),
+            max_attempts: 3,
+        }
+    }
+}
+
+/// Runs jobs until `stop` is cancelled; then finishes what runs, for at most the grace.
+pub async fn run<H: Handler>(
     queue: Queue,
     handler: Arc<H>,
-    permits: usize,
+    options: RunnerOptions,
     pulse: Pulse,
     stop: CancellationToken,
-    grace: Duration,
 ) {
     let wake_ups = queue.wake_ups();
     let mut runner = Runner {
         queue,
         handler,
-        permits,
+        options,
         pulse,
         wake_ups,
         hears: false,
@@ -68,7 +88,7 @@ pub(crate) async fn run<H: Handler>(
         clock: None,
     };
     runner.work(&stop).await;
-    runner.drain(Instant::now() + grace).await;
+    runner.drain(Instant::now() + runner.options.grace).await;
 }
 
 /// What became of a call to the queue.
@@ -89,7 +109,7 @@ struct Held {
 struct Runner<H> {
     queue: Queue,
     handler: Arc<H>,
-    permits: usize,
+    options: RunnerOptions,
     pulse: Pulse,
     wake_ups: Subscription,
     /// Wake-ups arrive at the moment.
@@ -132,7 +152,10 @@ impl<H: Handler> Runner<H> {
     }
 
     fn free(&self) -> usize {
-        self.permits.saturating_sub(self.running.len()).min(BATCH)
+        self.options
+            .permits
+            .saturating_sub(self.running.len())
+            .min(BATCH)
     }
 
     fn hear(&mut self, notice: Option<&Notice>) {
@@ -257,11 +280,12 @@ impl<H: Handler> Runner<H> {
             token: job.token.clone(),
         };
         let handler = Arc::clone(&self.handler);
+        let deadline = self.options.step_deadline;
         let task = self.running.spawn(async move {
             let (id, token) = (job.id.clone(), job.token.clone());
-            let step = tokio::time::timeout(STEP_MAX, handler.handle(job, now));
+            let step = tokio::time::timeout(deadline, handler.handle(job, now));
             step.await.unwrap_or_else(|_| {
-                let error = format!("no result within {} s", STEP_MAX.as_secs());
+                let error = format!("no result within {} s", deadline.as_secs());
                 Settlement::of_lost(id, token, lost(error))
             })
         });
