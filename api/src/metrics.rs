@@ -9,6 +9,7 @@ use metrics::{
 
 /// Gives every metric of this process its help text and unit.
 pub(crate) fn describe() {
+    shared::queue::describe();
     describe_gauge!("http_connections", "Open connections");
     describe_counter!(
         "http_requests_total",

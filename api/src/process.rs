@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use shared::admin::{self, BindError, Readiness};
 use shared::config::log_ignored_variables;
+use shared::queue::Gauges;
 use shared::redis::Redis;
 use shared::schema::{self, SchemaError};
 use shared::store::Store;
@@ -83,6 +84,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     crate::metrics::describe();
     let readiness = Readiness::new(redis.clone(), stop.clone());
+    let gauges = Gauges::new(&redis, config.redis.keys.clone());
     let app = App::new(
         Store::new(redis, config.redis.keys.clone()),
         readiness.clone(),
@@ -97,6 +99,7 @@ pub async fn run(
         listeners.admin,
         metrics,
         readiness.clone(),
+        gauges,
         stop_probes.clone(),
     );
     // Probes and scrapers are served until the very end.

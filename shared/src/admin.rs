@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::Gauges;
 use crate::redis::{Command, Redis, Repeat};
 
 /// Scrapers and probes are few; more connections than this wait.
@@ -99,6 +100,7 @@ pub async fn serve(
     listener: TcpListener,
     metrics: PrometheusHandle,
     readiness: Readiness,
+    gauges: Gauges,
     stop: CancellationToken,
 ) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -110,12 +112,17 @@ pub async fn serve(
         let Some((stream, permit)) = accepted else {
             continue;
         };
-        let (metrics, readiness, stop) = (metrics.clone(), readiness.clone(), stop.clone());
+        let pages = Pages {
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            gauges: gauges.clone(),
+        };
+        let stop = stop.clone();
         tokio::spawn(async move {
             let _permit = permit;
             let service = service_fn(move |request| {
-                let (metrics, readiness) = (metrics.clone(), readiness.clone());
-                async move { Ok::<_, Infallible>(answer(&request, &metrics, &readiness).await) }
+                let pages = pages.clone();
+                async move { Ok::<_, Infallible>(pages.answer(&request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -146,31 +153,36 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> Option<Acce
     }
 }
 
-async fn answer(
-    request: &Request<Incoming>,
-    metrics: &PrometheusHandle,
-    readiness: &Readiness,
-) -> Response<Full<Bytes>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD\n".to_owned(),
-        );
-    }
-    match request.uri().path() {
-        "/metrics" => {
-            metrics.run_upkeep();
-            text(StatusCode::OK, metrics.render())
+/// What the listener shows.
+#[derive(Clone)]
+struct Pages {
+    metrics: PrometheusHandle,
+    readiness: Readiness,
+    gauges: Gauges,
+}
+
+impl Pages {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let refusal = "only GET and HEAD\n".to_owned();
+            return text(StatusCode::METHOD_NOT_ALLOWED, refusal);
         }
-        "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match readiness.failing().await {
-            None => text(StatusCode::OK, "ok\n".to_owned()),
-            Some(check) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{check}\n")),
-        },
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "/metrics, /livez or /readyz\n".to_owned(),
-        ),
+        match request.uri().path() {
+            "/metrics" => {
+                self.gauges.refresh().await;
+                self.metrics.run_upkeep();
+                text(StatusCode::OK, self.metrics.render())
+            }
+            "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
+            "/readyz" => match self.readiness.failing().await {
+                None => text(StatusCode::OK, "ok\n".to_owned()),
+                Some(check) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{check}\n")),
+            },
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "/metrics, /livez or /readyz\n".to_owned(),
+            ),
+        }
     }
 }
 

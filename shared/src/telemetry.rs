@@ -52,6 +52,10 @@ fn describe_redis() {
         "Requests that were sent again after a failure"
     );
     describe_counter!(
+        "redis_billed_commands_total",
+        "Commands that Upstash would bill for, those inside scripts included, by command or script"
+    );
+    describe_counter!(
         "redis_subscription_losses_total",
         "Subscriptions that ended and were made anew"
     );

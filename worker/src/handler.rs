@@ -4,10 +4,11 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Millis;
-use shared::queue::{self, Job, Reservation, Settlement, Verdict};
+use shared::queue::{self, Job, Periodic, Reservation, Settlement, Verdict};
 
 use crate::novita::Novita;
 use crate::outbound::CallContext;
+use crate::periodic::Housekeeping;
 use crate::reconcile::Reconciler;
 use crate::runner::Handler;
 use crate::webhook::{Deliverer, Delivery, Outcome, next_attempt};
@@ -16,11 +17,12 @@ use crate::webhook::{Deliverer, Delivery, Outcome, next_attempt};
 pub(crate) struct Work<N> {
     pub(crate) reconciler: Reconciler<N>,
     pub(crate) deliverer: Deliverer,
+    pub(crate) housekeeping: Housekeeping,
 }
 
 impl<N: Novita + 'static> Handler for Work<N> {
     async fn handle(&self, job: Reservation, now: Millis) -> Settlement {
-        let parsed = match Job::parse(&job.body) {
+        let parsed = match Job::parse(&job.id, &job.body) {
             Ok(parsed) => parsed,
             Err(error) => {
                 tracing::error!(job = %job.id, %error, "the job's body cannot be read");
@@ -28,10 +30,12 @@ impl<N: Novita + 'static> Handler for Work<N> {
                 return job.settle(Verdict::Dead { error }, Vec::new());
             }
         };
-        metrics::counter!("worker_jobs_total", "kind" => parsed.kind()).increment(1);
         match parsed {
             Job::Reconcile { instance } => self.reconciler.reconcile(job, &instance, now).await,
             Job::Webhook(delivery) => self.deliver(job, delivery).await,
+            Job::Periodic {
+                name: Periodic::Housekeeping,
+            } => self.housekeeping.run(job, now).await,
         }
     }
 }

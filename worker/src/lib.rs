@@ -12,6 +12,7 @@ pub mod marker;
 mod metrics;
 pub mod novita;
 pub mod outbound;
+mod periodic;
 mod provider;
 pub mod pulse;
 mod reconcile;
@@ -25,7 +26,7 @@ use anyhow::Context;
 use http::HeaderValue;
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::admin::{self, Readiness};
-use shared::queue::{Queue, QueueStats};
+use shared::queue::{Gauges, Job, Periodic, Queue};
 use shared::redis::Redis;
 use shared::store::Store;
 use tokio::net::TcpListener;
@@ -35,6 +36,7 @@ use crate::config::WorkerConfig;
 use crate::handler::Work;
 use crate::novita::{ApiKey, NovitaClient, NovitaOptions};
 use crate::outbound::{Guard, Outbound};
+use crate::periodic::Housekeeping;
 use crate::provider::Provider;
 use crate::pulse::{ProviderHealth, Pulse};
 use crate::reconcile::{Notifier, Reconciler};
@@ -74,10 +76,14 @@ pub async fn run(
         admin_listener,
         metrics_handle,
         readiness.clone(),
+        Gauges::new(&redis, keys.clone()),
         closed.clone(),
     ));
-    if let Err(error) = QueueStats::forget_the_dead(&redis, &keys).await {
-        tracing::warn!(%error, "workers that are gone were not removed from the list");
+    if let Err(error) = queue
+        .ensure(&Periodic::ALL.map(|name| Job::Periodic { name }))
+        .await
+    {
+        tracing::warn!(%error, "periodic jobs were not created; the next worker to start does it");
     }
     readiness.started();
     tracing::info!(
@@ -90,6 +96,7 @@ pub async fn run(
     let options = RunnerOptions {
         permits: config.permits,
         grace,
+        max_attempts: config.max_attempts,
         ..RunnerOptions::default()
     };
     let working = runner::run(queue, Arc::new(work), options, pulse, ending.clone());
@@ -164,5 +171,6 @@ fn work(
     Ok(Work {
         reconciler,
         deliverer,
+        housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone()),
     })
 }

@@ -6,9 +6,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use shared::clock::Millis;
-use shared::queue::{HEARTBEAT_INTERVAL_MS, Heartbeat, QueueStats};
+use shared::queue::{Heartbeat, Workers};
 use shared::redis::{Keys, Redis};
 use tokio::time::Instant;
+
+/// Between heartbeats while there is work.
+const BUSY: Duration = Duration::from_secs(30);
+/// Between heartbeats while there is none: every command is billed.
+const IDLE: Duration = Duration::from_secs(120);
 
 /// What the last calls to the provider were like.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +41,10 @@ pub struct Pulse {
     permits: usize,
     provider: ProviderHealth,
     running: usize,
-    due: Instant,
+    /// Something ran since the last heartbeat.
+    was_busy: bool,
+    /// The last heartbeat; `None` before the first.
+    last: Option<Instant>,
 }
 
 impl Pulse {
@@ -56,37 +64,45 @@ impl Pulse {
             permits,
             provider,
             running: 0,
-            due: Instant::now(),
+            was_busy: false,
+            last: None,
         }
     }
 
     pub(crate) fn running(&mut self, jobs: usize) {
         self.running = jobs;
+        self.was_busy |= jobs > 0;
         metrics::gauge!("worker_jobs_running").set(jobs as f64);
     }
 
     /// When the next heartbeat is due.
     pub(crate) fn due(&self) -> Instant {
-        self.due
+        self.last
+            .map_or_else(Instant::now, |last| last + self.interval())
+    }
+
+    fn interval(&self) -> Duration {
+        if self.was_busy { BUSY } else { IDLE }
     }
 
     /// Sends a heartbeat if one is due and Redis's clock is known.
     pub(crate) async fn beat(&mut self, clock: Option<(Millis, Instant)>) {
         let Some((told, at)) = clock else { return };
-        if Instant::now() < self.due {
+        if Instant::now() < self.due() {
             return;
         }
         let last = self.provider.last();
         let heartbeat = Heartbeat {
             at: told.plus(at.elapsed().as_millis() as u64),
+            interval_ms: self.interval().as_millis() as u64,
             running: self.running,
             permits: self.permits,
             provider_up: last.map(|(answered, _)| answered),
             provider_ms: last.map_or(0, |(_, took)| took.as_millis() as u64),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        self.due = Instant::now() + Duration::from_millis(HEARTBEAT_INTERVAL_MS);
-        let sent = QueueStats::beat(&self.redis, &self.keys, &self.session, &heartbeat).await;
+        (self.last, self.was_busy) = (Some(Instant::now()), self.running > 0);
+        let sent = Workers::beat(&self.redis, &self.keys, &self.session, &heartbeat).await;
         if let Err(error) = sent {
             tracing::warn!(%error, "the heartbeat was not recorded");
         }
@@ -94,7 +110,7 @@ impl Pulse {
 
     /// Takes this worker out of the list.
     pub(crate) async fn farewell(&self) {
-        if let Err(error) = QueueStats::farewell(&self.redis, &self.keys, &self.session).await {
+        if let Err(error) = Workers::farewell(&self.redis, &self.keys, &self.session).await {
             tracing::warn!(%error, "could not say farewell; the heartbeat will run out");
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 use shared::clock::Millis;
-use shared::queue::{Heartbeat, QueueStats};
+use shared::queue::{Heartbeat, QueueStats, Workers};
+use shared::redis::RedisError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -72,7 +73,26 @@ struct Look {
     at: Millis,
     took: Duration,
     /// The queue, or in one word why it could not be read.
-    queue: Result<QueueStats, &'static str>,
+    queue: Result<Seen, &'static str>,
+}
+
+/// The queue and who works on it.
+struct Seen {
+    stats: QueueStats,
+    workers: Workers,
+}
+
+impl Seen {
+    async fn read(app: &App) -> Result<Self, RedisError> {
+        let (redis, keys) = (app.store.redis(), app.store.keys());
+        let (stats, workers) =
+            tokio::try_join!(QueueStats::read(redis, keys), Workers::read(redis, keys))?;
+        Ok(Self { stats, workers })
+    }
+
+    fn alive(&self) -> impl Iterator<Item = &(String, Heartbeat)> {
+        self.workers.alive(self.stats.now)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +117,7 @@ impl Overall {
 impl Look {
     async fn take(app: &App) -> Self {
         let started = Instant::now();
-        let read = QueueStats::read(app.store.redis(), app.store.keys());
-        let queue = match timeout(REDIS_BUDGET, read).await {
+        let queue = match timeout(REDIS_BUDGET, Seen::read(app)).await {
             Ok(read) => read.map_err(|error| error.kind()),
             Err(_) => Err("timeout"),
         };
@@ -113,10 +132,10 @@ impl Look {
         let Ok(queue) = &self.queue else {
             return Overall::Unhealthy;
         };
-        let live = queue.live_workers().count();
-        if live == 0 && queue.due > 0 {
+        let live = queue.alive().count();
+        if live == 0 && queue.stats.due > 0 {
             Overall::Unhealthy
-        } else if live == 0 || live < queue.workers.len() || self.provider() == Some(false) {
+        } else if live == 0 || live < queue.workers.0.len() || self.provider() == Some(false) {
             Overall::Degraded
         } else {
             Overall::Healthy
@@ -127,7 +146,7 @@ impl Look {
     fn reporter(&self) -> Option<(&str, &Heartbeat)> {
         let queue = self.queue.as_ref().ok()?;
         queue
-            .live_workers()
+            .alive()
             .filter(|(_, beat)| beat.provider_up.is_some())
             .max_by_key(|(_, beat)| beat.at)
             .map(|(session, beat)| (session.as_str(), beat))
@@ -142,7 +161,7 @@ impl Look {
         let has_workers = self
             .queue
             .as_ref()
-            .is_ok_and(|queue| queue.due == 0 || queue.live_workers().next().is_some());
+            .is_ok_and(|queue| queue.stats.due == 0 || queue.alive().next().is_some());
         let redis = word(is_up);
         let traffic = app.traffic.summary();
         json!({
@@ -231,16 +250,14 @@ impl Look {
         let Ok(queue) = &self.queue else {
             return json!({"status": "down"});
         };
-        let running: usize = queue.live_workers().map(|(_, beat)| beat.running).sum();
-        let processing = (running as u64).min(queue.waiting);
         json!({
             "status": word(has_workers),
-            "queueSize": queue.due,
-            "processing": processing,
-            "delayed": queue.waiting - processing,
-            "dead": queue.dead,
-            "oldestDueMs": queue.oldest_due_ms,
-            "workers": queue.live_workers().count(),
+            "queueSize": queue.stats.due,
+            "processing": queue.stats.leased,
+            "delayed": queue.stats.delayed,
+            "dead": queue.stats.dead,
+            "oldestDueMs": queue.stats.oldest_due_ms,
+            "workers": queue.alive().count(),
             "lastChecked": self.at.iso(),
         })
     }

@@ -2,7 +2,7 @@
 
 use devstack::stack::eventually;
 use shared::clock::Millis;
-use shared::queue::{Heartbeat, QueueStats};
+use shared::queue::{Heartbeat, QueueStats, Workers};
 
 use crate::harness::{Answer, Api, PATIENCE};
 
@@ -10,6 +10,7 @@ async fn beat(api: &Api, provider_up: Option<bool>, age_ms: u64) {
     let keys = &api.config.redis.keys;
     let now = QueueStats::read(&api.redis, keys).await.unwrap().now;
     let heartbeat = Heartbeat {
+        interval_ms: 30_000,
         at: Millis(now.0 - age_ms),
         running: 0,
         permits: 10,
@@ -17,7 +18,7 @@ async fn beat(api: &Api, provider_up: Option<bool>, age_ms: u64) {
         provider_ms: 85,
         version: "test".to_owned(),
     };
-    let beat = QueueStats::beat(&api.redis, keys, "worker-1", &heartbeat);
+    let beat = Workers::beat(&api.redis, keys, "worker-1", &heartbeat);
     beat.await.unwrap();
 }
 

@@ -1,39 +1,32 @@
 //! The calls of the queue: one that settles and reserves, one that extends, one that writes mid-step.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::RngExt;
 
-use super::job::{Job, JobId, Reservation, Settlement, Verdict, Write};
+use super::call::{Call, millis};
+use super::job::{Job, JobId};
+use super::reservation::{Reservation, Settlement};
 use crate::clock::Millis;
 use crate::model::{InstanceId, Status};
 use crate::redis::scripts::{CHECKPOINT, ENQUEUE, EXTEND, RESERVE, SETTLE};
-use crate::redis::{Keys, Redis, RedisError, Repeat, Reply, Subscription};
+use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply, Subscription};
 use crate::store::to_json;
-
-/// The most jobs that one call settles or reserves; keeps every script short.
-pub const BATCH: usize = 100;
 
 /// The queue as one process uses it, under a session of its own; clones share the session.
 #[derive(Debug, Clone)]
 pub struct Queue {
     redis: Redis,
+    /// For calls whose repetition is the caller's to decide.
+    call_once: Redis,
     keys: Keys,
     lease: Duration,
     session: Arc<str>,
     requests: Arc<AtomicU64>,
-}
-
-/// One settle-and-reserve, which can be sent again when its answer was lost.
-#[derive(Debug)]
-#[must_use]
-pub struct Call {
-    request: u64,
-    settlements: Vec<Settlement>,
-    count: usize,
-    was_sent: bool,
+    /// This session is registered as a sleeper, as far as it knows.
+    is_listed: Arc<AtomicBool>,
 }
 
 /// What a call came to.
@@ -49,6 +42,15 @@ pub struct Exchange {
     pub jobs: Vec<Reservation>,
 }
 
+/// What a look without a script tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peek {
+    /// A job may be runnable: a reserve tells.
+    pub is_due: bool,
+    /// When the next timer falls due, if any is set.
+    pub next_timer: Option<Millis>,
+}
+
 /// What became of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkpoint {
@@ -60,50 +62,19 @@ pub enum Checkpoint {
     Outdated,
 }
 
-impl Call {
-    /// A call that applies these settlements (at most [`BATCH`]) and reserves up to `count` jobs.
-    fn new(request: u64, settlements: Vec<Settlement>, count: usize) -> Self {
-        Self {
-            request,
-            settlements,
-            count: count.min(BATCH),
-            was_sent: false,
-        }
-    }
-
-    /// The same call with nothing to write: for results that can never be stored. Their jobs are tried
-    /// again after `wait`.
-    pub fn without_results(self, wait: Duration) -> Self {
-        let strip = |settlement: Settlement| {
-            let error = "the result could not be stored".to_owned();
-            let verdict = Verdict::Retry { after: wait, error };
-            Settlement::of_lost(settlement.id, settlement.token, verdict)
-        };
-        let settlements = self.settlements.into_iter().map(strip).collect();
-        Self {
-            settlements,
-            ..self
-        }
-    }
-
-    /// The settlements it carries.
-    #[must_use]
-    pub fn settlements(&self) -> usize {
-        self.settlements.len()
-    }
-}
-
 impl Queue {
     /// The queue under a new random session; leases last `lease` unless extended.
     #[must_use]
     pub fn new(redis: Redis, keys: Keys, lease: Duration) -> Self {
         let session = format!("{:032x}", rand::rng().random::<u128>());
         Self {
+            call_once: redis.without_retries(),
             redis,
             keys,
             lease,
             session: session.into(),
             requests: Arc::default(),
+            is_listed: Arc::default(),
         }
     }
 
@@ -111,6 +82,12 @@ impl Queue {
     #[must_use]
     pub fn session(&self) -> &str {
         &self.session
+    }
+
+    /// A wake-up came, or may have been missed: who is woken is no sleeper any more and has to register
+    /// anew, which the next call does.
+    pub fn woken(&self) {
+        self.is_listed.store(false, Ordering::Relaxed);
     }
 
     /// How long a lease lasts.
@@ -137,13 +114,14 @@ impl Queue {
     /// Sends a call. After an error the same call may be sent again, any number of times: what was
     /// applied stays applied once, and the same jobs are handed out.
     pub async fn exchange(&self, call: &mut Call) -> Result<Exchange, RedisError> {
-        let result = if call.settlements.is_empty() {
+        let result = if call.settlements() == 0 {
             self.reserve(call).await
         } else {
             self.settle(call).await
         };
         if let Err(error) = &result {
             call.was_sent |= !error.was_not_applied();
+            self.woken();
         }
         result
     }
@@ -153,7 +131,7 @@ impl Queue {
         args.extend(self.reserve_args(call));
         args.push(flag(call.was_sent));
         let reply = self
-            .redis
+            .call_once
             .script(&RESERVE, &self.keys.queue(), &args, Repeat::Never)
             .await?;
         self.read_exchange(call, Vec::new(), reply.array()?)
@@ -165,7 +143,6 @@ impl Queue {
             self.keys.status(),
             self.keys.ops(),
             self.keys.names(),
-            self.keys.dead(),
             self.keys.replies(),
             self.keys.index(),
             self.keys.closed(),
@@ -174,14 +151,11 @@ impl Queue {
             self.session.to_string(),
             call.request.to_string(),
             flag(call.was_sent),
-            call.settlements.len().to_string(),
         ];
-        for settlement in &call.settlements {
-            self.push_settlement(settlement, &mut keys, &mut args);
-        }
+        call.push_settlements(&self.keys, &mut keys, &mut args);
         args.extend(self.reserve_args(call));
         let reply = self
-            .redis
+            .call_once
             .script(&SETTLE, &keys, &args, Repeat::Never)
             .await?;
         let mut items = reply.array()?;
@@ -197,74 +171,17 @@ impl Queue {
         self.read_exchange(call, applied, items)
     }
 
-    fn push_settlement(
-        &self,
-        settlement: &Settlement,
-        keys: &mut Vec<String>,
-        args: &mut Vec<String>,
-    ) {
-        let Settlement {
-            id,
-            token,
-            verdict,
-            writes,
-        } = settlement;
-        let (word, delay, error) = match verdict {
-            Verdict::Done => ("done", Duration::ZERO, ""),
-            Verdict::Again(after) => ("at", *after, ""),
-            Verdict::Retry { after, error } => ("retry", *after, error.as_str()),
-            Verdict::Dead { error } => ("dead", Duration::ZERO, error.as_str()),
-            Verdict::Release => ("release", Duration::ZERO, ""),
-        };
-        let error = error.chars().take(500).collect();
-        args.extend([
-            id.to_string(),
-            token.clone(),
-            word.to_owned(),
-            millis(delay),
-            error,
-        ]);
-        args.push(writes.len().to_string());
-        for write in writes {
-            self.push_write(write, keys, args);
-        }
-    }
-
-    fn push_write(&self, write: &Write, keys: &mut Vec<String>, args: &mut Vec<String>) {
-        match write {
-            Write::Status(id, status) => {
-                args.extend(["status".into(), id.to_string(), to_json(status)]);
-            }
-            Write::Operation(operation) => {
-                args.extend(["op".into(), operation.id.to_string(), to_json(operation)]);
-            }
-            Write::Event(event) => {
-                let key = self.keys.events(&event.instance_id);
-                let position = keys
-                    .iter()
-                    .position(|known| *known == key)
-                    .unwrap_or_else(|| {
-                        keys.push(key);
-                        keys.len() - 1
-                    });
-                args.extend(["event".into(), (position + 1).to_string(), to_json(event)]);
-            }
-            Write::ReleaseName(name, id) => {
-                args.extend(["unname".into(), name.clone(), id.to_string()]);
-            }
-            Write::Close(id) => args.extend(["close".into(), id.to_string(), String::new()]),
-            Write::Enqueue(job) => {
-                args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);
-            }
-        }
-    }
-
     fn token(&self, call: &Call) -> String {
         format!("{}.{}", self.session, call.request)
     }
 
-    fn reserve_args(&self, call: &Call) -> [String; 3] {
-        [self.token(call), call.count.to_string(), millis(self.lease)]
+    fn reserve_args(&self, call: &Call) -> [String; 4] {
+        [
+            self.token(call),
+            call.count.to_string(),
+            millis(self.lease),
+            flag(self.is_listed.load(Ordering::Relaxed)),
+        ]
     }
 
     fn read_exchange(
@@ -274,13 +191,12 @@ impl Queue {
         items: Vec<Reply>,
     ) -> Result<Exchange, RedisError> {
         let mut items = items.into_iter();
-        let mut time = || match items.next() {
+        let mut number = || match items.next() {
             Some(item) => item.int(),
-            None => Err(RedisError::Protocol(
-                "a reservation without its times".into(),
-            )),
+            None => Err(RedisError::Protocol("an exchange without its head".into())),
         };
-        let (now, next) = (time()?, time()?);
+        let (now, next, is_listed) = (number()?, number()?, number()? == 1);
+        self.is_listed.store(is_listed, Ordering::Relaxed);
         let token = self.token(call);
         let jobs = items
             .map(|item| reservation(item, &token))
@@ -347,21 +263,70 @@ impl Queue {
         }
     }
 
-    /// Makes jobs due now; one that waits already keeps its place. At most [`BATCH`] at once.
+    /// Makes jobs due now; one that waits already keeps its place. At most [`BATCH`](super::BATCH) at
+    /// once.
     pub async fn enqueue(&self, jobs: &[Job]) -> Result<(), RedisError> {
-        let args: Vec<String> = jobs
-            .iter()
-            .flat_map(|job| [job.id().to_string(), job.stored(), "0".to_owned()])
-            .collect();
+        self.enqueue_after(jobs, Duration::ZERO).await
+    }
+
+    /// Makes jobs due after this long; one that waits already keeps the earlier time. At most
+    /// [`BATCH`](super::BATCH) at once.
+    pub async fn enqueue_after(&self, jobs: &[Job], delay: Duration) -> Result<(), RedisError> {
+        self.send_jobs("any", jobs, delay).await
+    }
+
+    /// Creates those of these jobs that do not exist, due now; also those that were given up.
+    pub async fn ensure(&self, jobs: &[Job]) -> Result<(), RedisError> {
+        self.send_jobs("absent", jobs, Duration::ZERO).await
+    }
+
+    async fn send_jobs(&self, mode: &str, jobs: &[Job], delay: Duration) -> Result<(), RedisError> {
+        let mut args = vec![mode.to_owned()];
+        for job in jobs {
+            args.extend([job.id().to_string(), job.stored(), millis(delay)]);
+        }
         self.redis
             .script(&ENQUEUE, &self.keys.queue(), &args, Repeat::Harmless)
             .await?;
         Ok(())
     }
-}
 
-fn millis(duration: Duration) -> String {
-    duration.as_millis().to_string()
+    /// Looks whether anything is to be done, without a script, and registers the session as a sleeper
+    /// in case a wake-up was lost. `now` is Redis's clock as this process reckons it.
+    pub async fn peek(&self, now: Millis) -> Result<Peek, RedisError> {
+        let first = |key: String| {
+            Command::new("ZRANGE")
+                .arg(key)
+                .args(["0", "0", "WITHSCORES"])
+        };
+        let register = Command::new("ZADD").arg(self.keys.idle()).args([
+            "NX".to_owned(),
+            now.0.to_string(),
+            self.session.to_string(),
+        ]);
+        let commands = [
+            first(self.keys.ready()),
+            first(self.keys.timers()),
+            register,
+        ];
+        let replies: [Reply; 3] = self
+            .call_once
+            .read(&commands)
+            .await?
+            .try_into()
+            .map_err(|_| RedisError::Protocol("expected three replies".into()))?;
+        let [ready, timer, _] = replies;
+        let is_ready = !ready.pairs()?.is_empty();
+        let next_timer = timer
+            .pairs()?
+            .first()
+            .and_then(|(_, at)| at.parse::<f64>().ok());
+        let next_timer = next_timer.map(|at| Millis(at.max(0.0) as u64));
+        Ok(Peek {
+            is_due: is_ready || next_timer.is_some_and(|at| at <= now),
+            next_timer,
+        })
+    }
 }
 
 fn flag(set: bool) -> String {
@@ -369,14 +334,16 @@ fn flag(set: bool) -> String {
 }
 
 fn reservation(item: Reply, token: &str) -> Result<Reservation, RedisError> {
-    let fields: [Reply; 5] = item
+    let fields: [Reply; 7] = item
         .array()?
         .try_into()
-        .map_err(|_| RedisError::Protocol("a reservation without five members".into()))?;
-    let [id, attempt, crashes, errors, body] = fields;
+        .map_err(|_| RedisError::Protocol("a reservation without seven members".into()))?;
+    let [id, attempt, crashes, errors, body, since, recovered] = fields;
     Ok(Reservation {
         id: JobId::stored(id.text()?),
         token: token.to_owned(),
+        since: Millis(since.int()?.max(0) as u64),
+        is_recovered: recovered.int()? == 1,
         attempt: attempt.int()? as u32,
         crashes: crashes.int()? as u32,
         errors: errors.int()? as u32,

@@ -1,11 +1,11 @@
-//! Jobs, from what is enqueued to what they came to.
+//! What is enqueued: jobs, their ids and kinds.
 
 use std::fmt;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Event, EventId, InstanceId, Operation, Status};
+use super::periodic::Periodic;
+use crate::model::{EventId, InstanceId};
 
 /// The id of a job, and its serialisation key: two jobs of one id never run at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,9 +24,24 @@ impl JobId {
         Self(format!("webhook:{event}"))
     }
 
-    /// An id as Redis told it.
+    /// A periodic job: one per deployment.
     #[must_use]
-    pub(super) fn stored(text: String) -> Self {
+    pub fn periodic(job: Periodic) -> Self {
+        Self(format!("cron:{job}"))
+    }
+
+    /// What kind of job it names; `None` for one that this version does not know.
+    #[must_use]
+    pub fn kind(&self) -> Option<JobKind> {
+        let (kind, _) = self.0.split_once(':')?;
+        JobKind::ALL
+            .into_iter()
+            .find(|known| known.as_str() == kind)
+    }
+
+    /// An id as Redis told it, or as somebody asks for it.
+    #[must_use]
+    pub fn stored(text: String) -> Self {
         Self(text)
     }
 
@@ -40,6 +55,41 @@ impl JobId {
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The kinds of jobs, by which they are counted, paused and given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JobKind {
+    /// The reconcile of an instance. Never given up: somebody pays for what it looks after.
+    Instance,
+    /// The delivery of a webhook.
+    Webhook,
+    /// A periodic job. Never given up.
+    Cron,
+}
+
+impl JobKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Instance, Self::Webhook, Self::Cron];
+
+    /// What stands before the colon of a job's id.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Instance => "instance",
+            Self::Webhook => "webhook",
+            Self::Cron => "cron",
+        }
+    }
+
+    /// It may end in the dead letter because its handler came to nothing too often.
+    #[must_use]
+    pub fn is_one_off(self) -> bool {
+        match self {
+            Self::Webhook => true,
+            Self::Instance | Self::Cron => false,
+        }
     }
 }
 
@@ -80,6 +130,11 @@ pub enum Job {
     },
     /// Deliver a webhook.
     Webhook(Delivery),
+    /// Do what is to be done every so often.
+    Periodic {
+        /// What.
+        name: Periodic,
+    },
 }
 
 /// One webhook, complete: it is signed and sent as it stands here, however often it takes.
@@ -101,15 +156,7 @@ impl Job {
         match self {
             Self::Reconcile { instance } => JobId::instance(instance),
             Self::Webhook(delivery) => JobId::webhook(&delivery.event_id),
-        }
-    }
-
-    /// A short stable word for metrics.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Reconcile { .. } => "reconcile",
-            Self::Webhook(_) => "webhook",
+            Self::Periodic { name } => JobId::periodic(*name),
         }
     }
 
@@ -117,6 +164,7 @@ impl Job {
         match self {
             Self::Reconcile { .. } => Priority::High,
             Self::Webhook(_) => Priority::Normal,
+            Self::Periodic { .. } => Priority::Low,
         }
     }
 
@@ -127,102 +175,14 @@ impl Job {
         format!("{}{json}", self.priority().digit())
     }
 
-    /// Reads a stored body.
-    pub fn parse(stored: &str) -> Result<Self, serde_json::Error> {
+    /// Reads a stored body. An instance is looked after whatever its body says, because its id tells
+    /// all there is to know.
+    pub fn parse(id: &JobId, stored: &str) -> Result<Self, serde_json::Error> {
+        if let Some(Ok(instance)) = id.as_str().strip_prefix("instance:").map(str::parse) {
+            return Ok(Self::Reconcile { instance });
+        }
         serde_json::from_str(stored.get(1..).unwrap_or_default())
     }
-}
-
-/// A job that this process holds until it is settled or its lease ends.
-#[derive(Debug)]
-#[must_use = "a reservation that is dropped blocks its job until the lease ends"]
-pub struct Reservation {
-    /// Which job.
-    pub id: JobId,
-    /// Proof of ownership: every write carries it, and a stale one changes nothing.
-    pub token: String,
-    /// How often it was handed out since it last got on.
-    pub attempt: u32,
-    /// How often a holder vanished since it last got on.
-    pub crashes: u32,
-    /// How often it failed since it last got on.
-    pub errors: u32,
-    /// The stored body; see [`Job::parse`].
-    pub body: String,
-}
-
-impl Reservation {
-    /// Gives the job back, with what it came to.
-    pub fn settle(self, verdict: Verdict, writes: Vec<Write>) -> Settlement {
-        Settlement {
-            id: self.id,
-            token: self.token,
-            verdict,
-            writes,
-        }
-    }
-}
-
-/// What a reserved job came to; takes effect when it is exchanged.
-#[derive(Debug)]
-#[must_use]
-pub struct Settlement {
-    pub(super) id: JobId,
-    pub(super) token: String,
-    pub(super) verdict: Verdict,
-    pub(super) writes: Vec<Write>,
-}
-
-impl Settlement {
-    /// The settlement of a job whose handler vanished together with its reservation.
-    pub fn of_lost(id: JobId, token: String, verdict: Verdict) -> Self {
-        Self {
-            id,
-            token,
-            verdict,
-            writes: Vec::new(),
-        }
-    }
-}
-
-/// What becomes of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Finished.
-    Done,
-    /// Got on; look again after this long.
-    Again(Duration),
-    /// Failed; try again after this long.
-    Retry {
-        /// The wait.
-        after: Duration,
-        /// Why, for people.
-        error: String,
-    },
-    /// Given up; kept in the dead letter.
-    Dead {
-        /// Why, for people.
-        error: String,
-    },
-    /// Never started: anyone may take it at once, and no attempt is spent.
-    Release,
-}
-
-/// A change that takes effect together with a settlement, and only if its token still holds.
-#[derive(Debug)]
-pub enum Write {
-    /// The instance's new status.
-    Status(InstanceId, Box<Status>),
-    /// An operation's new state.
-    Operation(Box<Operation>),
-    /// The next entry of an instance's event log.
-    Event(Box<Event>),
-    /// The instance no longer holds this name.
-    ReleaseName(String, InstanceId),
-    /// The instance is over: out of the listing, kept by id until it is pruned.
-    Close(InstanceId),
-    /// A follow-up job, due now.
-    Enqueue(Job),
 }
 
 #[cfg(test)]
@@ -236,13 +196,38 @@ mod tests {
         };
         let stored = job.stored();
         assert!(stored.starts_with("1{"), "{stored}");
-        assert_eq!(Job::parse(&stored).unwrap(), job);
+        assert_eq!(Job::parse(&job.id(), &stored).unwrap(), job);
     }
 
     #[test]
     fn an_unknown_kind_or_an_empty_body_is_an_error_and_no_panic() {
+        let id = JobId::stored("webhook:evt_1".to_owned());
         for stored in ["", "1", "1{}", r#"1{"kind":"dance"}"#, "é"] {
-            assert!(Job::parse(stored).is_err(), "{stored:?}");
+            assert!(Job::parse(&id, stored).is_err(), "{stored:?}");
         }
+    }
+
+    #[test]
+    fn an_instance_is_looked_after_even_if_its_body_is_damaged() {
+        let job = Job::Reconcile {
+            instance: "inst_1".parse().unwrap(),
+        };
+        assert_eq!(Job::parse(&job.id(), "1{").unwrap(), job);
+    }
+
+    #[test]
+    fn the_id_of_every_job_tells_its_kind() {
+        let kinds = [
+            (
+                JobId::instance(&"inst_1".parse().unwrap()),
+                JobKind::Instance,
+            ),
+            (JobId::webhook(&"evt_1".parse().unwrap()), JobKind::Webhook),
+            (JobId::periodic(Periodic::Housekeeping), JobKind::Cron),
+        ];
+        for (id, kind) in kinds {
+            assert_eq!(id.kind(), Some(kind), "{id}");
+        }
+        assert_eq!(JobId::stored("dance:1".to_owned()).kind(), None);
     }
 }

@@ -4,10 +4,22 @@
 //! cannot change anything any more, because every write carries its token. The scripts in
 //! `redis/lua` hold the rules; this module gives them types.
 
+mod admin;
+mod call;
 mod exchange;
+mod gauges;
 mod job;
+mod periodic;
+mod reservation;
 mod stats;
+mod workers;
 
-pub use exchange::{BATCH, Call, Checkpoint, Exchange, Queue};
-pub use job::{Delivery, Job, JobId, Priority, Reservation, Settlement, Verdict, Write};
-pub use stats::{HEARTBEAT_INTERVAL_MS, Heartbeat, QueueStats};
+pub use admin::{JobState, QueueAdmin, Scope, StoredJob};
+pub use call::{BATCH, Call};
+pub use exchange::{Checkpoint, Exchange, Peek, Queue};
+pub use gauges::{Gauges, describe};
+pub use job::{Delivery, Job, JobId, JobKind, Priority};
+pub use periodic::{Periodic, until_next_slot};
+pub use reservation::{Reservation, Settlement, Verdict, Write};
+pub use stats::QueueStats;
+pub use workers::{Heartbeat, Workers};

@@ -62,22 +62,16 @@ impl Keys {
         self.key("ready")
     }
 
-    /// ZSET `d:<job id>` by due time, `l:<job id>` by lease expiry, both in ms.
+    /// ZSET `d:<job id>` by due time, `l:<job id>` by lease expiry, both in ms; marks of what is paused.
     #[must_use]
     pub fn timers(&self) -> String {
         self.key("timers")
     }
 
-    /// HASH job id → body.
+    /// HASH job id → body, `l:<job id>` → who holds it and how often it was tried.
     #[must_use]
     pub fn jobs(&self) -> String {
         self.key("jobs")
-    }
-
-    /// HASH job id → who holds it and how often it was tried.
-    #[must_use]
-    pub fn leases(&self) -> String {
-        self.key("leases")
     }
 
     /// ZSET worker session by the time it fell asleep, in ms.
@@ -129,8 +123,8 @@ impl Keys {
             self.ready(),
             self.timers(),
             self.jobs(),
-            self.leases(),
             self.idle(),
+            self.dead(),
         ]
     }
 }

@@ -9,6 +9,8 @@ pub mod scripts;
 mod subscribe;
 mod upstash;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use command::Command;
@@ -74,6 +76,7 @@ pub struct Redis {
     transport: Transport,
     retries: u32,
     backoff: Backoff,
+    scripts_run: Arc<AtomicU64>,
 }
 
 #[derive(Clone)]
@@ -115,6 +118,7 @@ impl Redis {
             transport,
             retries: options.retries,
             backoff,
+            scripts_run: Arc::default(),
         })
     }
 
@@ -145,7 +149,8 @@ impl Redis {
             .collect()
     }
 
-    /// Runs a script by its SHA-1, sending its text when the server does not have it.
+    /// Runs a script by its SHA-1, sending its text when the server does not have it. Every script
+    /// answers with the commands it cost, which are counted, and its result, which is returned.
     pub async fn script(
         &self,
         script: &Script,
@@ -161,6 +166,7 @@ impl Redis {
                 .args(keys.iter().map(String::as_str))
                 .args(args.iter().map(String::as_str))
         };
+        self.scripts_run.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let mut result = self.run(call("EVALSHA", &source.sha), repeat).await;
         if matches!(&result, Err(RedisError::Server(error)) if error.code == "NOSCRIPT") {
@@ -169,7 +175,29 @@ impl Redis {
         }
         metrics::histogram!("redis_script_duration_seconds", "script" => script.name)
             .record(started.elapsed());
-        result
+        let answer: [Reply; 2] = result?
+            .array()?
+            .try_into()
+            .map_err(|_| RedisError::Protocol("a script told no cost".into()))?;
+        let [billed, result] = answer;
+        bill(script.name, billed.int()? as u64);
+        Ok(result)
+    }
+
+    /// How many scripts this handle and its clones have run: a sign of whether this process does
+    /// anything at all.
+    #[must_use]
+    pub fn scripts_run(&self) -> u64 {
+        self.scripts_run.load(Ordering::Relaxed)
+    }
+
+    /// The same handle without tries after the first one, for callers that have their own.
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        Self {
+            retries: 0,
+            ..self.clone()
+        }
     }
 
     /// Listens to a channel until the subscription is dropped.
@@ -181,6 +209,13 @@ impl Redis {
     async fn attempt(&self, batch: Batch<'_>, repeat: Repeat) -> Result<BatchReply, RedisError> {
         if let Some(why) = batch.iter().find_map(Command::refusal) {
             return Err(RedisError::Refused(why));
+        }
+        for command in batch {
+            match command.name() {
+                // A script tells itself what it cost; a ping costs nothing.
+                "EVALSHA" | "EVAL" | "PING" => {}
+                name => bill(name, 1),
+            }
         }
         let mut tries = 0;
         loop {
@@ -217,4 +252,11 @@ impl Redis {
             .record(started.elapsed());
         result
     }
+}
+
+/// Counts what Upstash would bill for, as far as this process knows: a command whose reply was lost
+/// is counted once, a script whose reply was lost is not.
+fn bill(command: &str, commands: u64) {
+    metrics::counter!("redis_billed_commands_total", "command" => command.to_owned())
+        .increment(commands);
 }

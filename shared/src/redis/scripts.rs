@@ -67,6 +67,16 @@ scripts! {
     EXTEND = "extend" ["queue.lua", "extend.lua"];
     /// Makes jobs due.
     ENQUEUE = "enqueue" ["queue.lua", "enqueue.lua"];
+    /// The queue in numbers.
+    STATS = "stats" ["queue.lua", "look.lua", "stats.lua"];
+    /// A page of the jobs in one state.
+    LIST = "list" ["queue.lua", "look.lua", "list.lua"];
+    /// One job.
+    SHOW = "show" ["queue.lua", "show.lua"];
+    /// Takes jobs out of the dead letter.
+    EXHUME = "exhume" ["queue.lua", "exhume.lua"];
+    /// Pauses a kind of job, or lets it go on.
+    PAUSE = "pause" ["queue.lua", "pause.lua"];
 }
 
 impl Script {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use shared::clock::Millis;
 use shared::model::{Desired, OperationKind, Status};
 use shared::queue::{
-    BATCH, Job, JobId, Queue, QueueStats, Reservation, Settlement, Verdict, Write,
+    BATCH, Job, JobId, JobKind, JobState, Queue, QueueAdmin, QueueStats, Reservation, Scope,
+    Settlement, Verdict, Write,
 };
 use shared::store::Accepted;
 
@@ -22,7 +24,9 @@ over_both_transports!(alone:
     settling_a_mixture_costs_what_its_header_declares,
     what_a_settlement_brings_costs_what_its_header_declares,
     extending_and_checkpoints_cost_what_their_headers_declare,
-    the_queue_in_numbers_costs_seven_commands,
+    administration_costs_what_its_headers_declare,
+    pausing_costs_what_its_headers_declare,
+    a_look_of_an_idle_worker_costs_three_commands,
 );
 
 /// Commands that are not billed: Upstash REST reference. `CLIENT` only ever sets up a connection.
@@ -105,25 +109,33 @@ async fn enqueueing_costs_what_its_header_declares(rig: Rig) {
     let session = session(&rig).await;
     let enqueue = async |jobs: Vec<Job>| cost(&rig, session.enqueue(&jobs)).await.0;
     assert_eq!(enqueue(jobs("a", 1)).await, 5, "one new job");
-    assert_eq!(enqueue(jobs("b", 10)).await, 3 + 2 * 10, "ten new jobs");
-    assert_eq!(enqueue(jobs("a", 1)).await, 3 + 4, "one that waits in line");
-    let _ = reserve(&session, 11).await;
+    assert_eq!(enqueue(jobs("b", BATCH)).await, 5, "a hundred new jobs");
+    assert_eq!(enqueue(jobs("a", 1)).await, 5 + 2, "one that waits in line");
+    let _ = reserve(&session, 1 + BATCH).await;
     wake_all(&rig).await;
-    assert_eq!(enqueue(jobs("a", 1)).await, 2 + 3, "one that is held");
-    assert_eq!(
-        enqueue(jobs("a", 1)).await,
-        2 + 2,
-        "one that is held and wanted again already"
-    );
+    assert_eq!(enqueue(jobs("b", 10)).await, 3 + 2, "ten that are held");
+    let again = enqueue(jobs("b", 10)).await;
+    assert_eq!(again, 3 + 1, "ten that are held and wanted again already");
+    let later = async |jobs: Vec<Job>| {
+        let delayed = session.enqueue_after(&jobs, HOUR);
+        cost(&rig, delayed).await.0
+    };
+    assert_eq!(later(jobs("z", 5)).await, 3 + 1, "five for later");
+    assert_eq!(later(jobs("z", 5)).await, 3 + 1 + 2, "the same once more");
+    let ensure = async |jobs: Vec<Job>| cost(&rig, session.ensure(&jobs)).await.0;
+    assert_eq!(ensure(jobs("z", 2)).await, 2 + 2 * 2, "two that exist");
+    assert_eq!(ensure(jobs("y", 1)).await, 2 + 1 + 5, "one that does not");
+    let _ = reserve(&session, BATCH).await;
+    let buried = take(&session, webhook("msg_dead")).await;
+    conclude(&session, buried, dead()).await;
+    let revived = cost(&rig, session.enqueue(&[webhook("msg_dead")])).await.0;
+    assert_eq!(revived, 5 + 2 + 2, "one that is dead");
+    wake_all(&rig).await;
     for _ in 0..6 {
         let _ = reserve(&rig.session(LONG_LEASE), 1).await;
     }
     assert_eq!(enqueue(jobs("c", 1)).await, 5 + 1, "one sleeper woken");
-    assert_eq!(
-        enqueue(jobs("d", 5)).await,
-        3 + 2 * 5 + 4,
-        "at most four woken"
-    );
+    assert_eq!(enqueue(jobs("d", 5)).await, 5 + 4, "at most four woken");
 }
 
 async fn accepting_costs_what_its_header_declares(rig: Rig) {
@@ -166,25 +178,32 @@ async fn reserving_costs_what_its_header_declares(rig: Rig) {
         assert_eq!(exchange.jobs.len(), expected);
         billed
     };
-    assert_eq!(reserved(10, 0).await, 5, "nothing there");
-    assert_eq!(reserved(0, 0).await, 3, "nothing wanted");
+    assert_eq!(
+        reserved(10, 0).await,
+        4 + 1,
+        "nothing there: it falls asleep"
+    );
+    assert_eq!(reserved(10, 0).await, 4, "still nothing there");
+    assert_eq!(reserved(0, 0).await, 3 + 1, "nothing wanted: it wakes");
+    assert_eq!(reserved(0, 0).await, 3, "still nothing wanted");
     session.enqueue(&jobs("a", 1)).await.unwrap();
-    assert_eq!(reserved(1, 1).await, 8, "one");
+    assert_eq!(reserved(1, 1).await, 7, "one");
     session.enqueue(&jobs("b", BATCH)).await.unwrap();
-    assert_eq!(reserved(BATCH, BATCH).await, 8, "a full batch");
+    assert_eq!(reserved(BATCH, BATCH).await, 7, "a full batch");
     session.enqueue(&jobs("c", 3)).await.unwrap();
-    assert_eq!(reserved(10, 3).await, 9, "fewer than wanted");
+    assert_eq!(reserved(10, 3).await, 7 + 1, "fewer than wanted");
+    assert_eq!(reserved(0, 0).await, 3 + 1, "awake");
 
     for n in 0..50 {
         pass_time(&rig, &format!("l:instance:b{n}")).await;
     }
-    assert_eq!(reserved(50, 50).await, 8 + 2, "expired leases");
+    assert_eq!(reserved(50, 50).await, 7 + 2, "expired leases");
     for job in hold(&session, "d", 50).await {
         let id = job.id.clone();
         conclude(&session, job, Verdict::Again(HOUR)).await;
         pass_time(&rig, &format!("d:{id}")).await;
     }
-    assert_eq!(reserved(50, 50).await, 8 + 3, "delayed jobs");
+    assert_eq!(reserved(50, 50).await, 7 + 3, "delayed jobs");
 
     session.enqueue(&jobs("e", 3)).await.unwrap();
     let mut call = session.call(Vec::new(), 3);
@@ -192,13 +211,13 @@ async fn reserving_costs_what_its_header_declares(rig: Rig) {
     session.exchange(&mut call).await.unwrap_err();
     let (billed, exchange) = cost(&rig, session.exchange(&mut call)).await;
     assert_eq!(exchange.unwrap().jobs.len(), 3);
-    assert_eq!(billed, 5, "repeated");
+    assert_eq!(billed, 4, "repeated");
 }
 
 async fn settling_costs_what_its_header_declares(rig: Rig) {
     let session = session(&rig).await;
     for (what, verdict, own) in [
-        ("done", Verdict::Done, 2),
+        ("done", Verdict::Done, 1),
         ("again", Verdict::Again(HOUR), 2),
         ("retry", failed(HOUR), 2),
         ("dead", dead(), 2),
@@ -231,7 +250,7 @@ async fn settling_costs_what_its_header_declares(rig: Rig) {
     let late = vec![expired.settle(Verdict::Done, Vec::new())];
     assert_eq!(
         cost(&rig, settle(&session, late)).await.0,
-        3 + 3 + 2 + 1,
+        3 + 3 + 1 + 1,
         "a late one"
     );
 
@@ -242,7 +261,7 @@ async fn settling_costs_what_its_header_declares(rig: Rig) {
     assert_eq!(exchange.unwrap().jobs.len(), 1);
     assert_eq!(
         billed,
-        3 + 8 + 2,
+        3 + 7 + 1,
         "one done and the next one taken: the steady state"
     );
 }
@@ -266,7 +285,7 @@ async fn settling_a_mixture_costs_what_its_header_declares(rig: Rig) {
     };
     let mut call = mixture("a").await;
     let (billed, _) = cost(&rig, session.exchange(&mut call)).await;
-    assert_eq!(billed, 3 + 3 + 6 + 1, "every verdict at once");
+    assert_eq!(billed, 3 + 3 + 5 + 1, "every verdict at once");
 
     let _ = reserve(&session, 2).await;
     let mut call = mixture("b").await;
@@ -274,7 +293,7 @@ async fn settling_a_mixture_costs_what_its_header_declares(rig: Rig) {
     session.exchange(&mut call).await.unwrap_err();
     let (billed, exchange) = cost(&rig, session.exchange(&mut call)).await;
     assert_eq!(exchange.unwrap().applied, [true; 10]);
-    assert_eq!(billed, 6, "repeated");
+    assert_eq!(billed, 5, "repeated");
 }
 
 async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
@@ -305,7 +324,7 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
         ),
         (
             "two follow-up jobs",
-            5,
+            3,
             vec![Write::Enqueue(webhook("m1")), Write::Enqueue(webhook("m2"))],
         ),
     ];
@@ -315,7 +334,7 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
         let settlement: Vec<Settlement> = vec![job.settle(Verdict::Done, writes)];
         let (billed, applied) = cost(&rig, settle(&session, settlement)).await;
         assert_eq!(applied, [true]);
-        assert_eq!(billed, 3 + 3 + 2 + own, "{what}");
+        assert_eq!(billed, 3 + 3 + 1 + own, "{what}");
     }
 }
 
@@ -363,20 +382,91 @@ async fn extending_and_checkpoints_cost_what_their_headers_declare(rig: Rig) {
     );
 }
 
-async fn the_queue_in_numbers_costs_seven_commands(rig: Rig) {
+async fn administration_costs_what_its_headers_declare(rig: Rig) {
     let session = session(&rig).await;
-    let jobs = hold(&session, "a", 10).await;
-    assert_eq!(
-        cost(&rig, QueueStats::read(&rig.redis, &rig.keys)).await.0,
-        7
+    let admin = QueueAdmin::new(rig.redis.clone(), rig.keys.clone());
+    let stats = async || cost(&rig, QueueStats::read(&rig.redis, &rig.keys)).await.0;
+    let list = async |state| cost(&rig, admin.list(state, 0, 10)).await.0;
+    let show = async |job: &Job| cost(&rig, admin.show(&job.id())).await.0;
+    let _ = (
+        stats().await,
+        list(JobState::Dead).await,
+        show(&webhook("w")).await,
     );
-    let mut settlements = Vec::new();
-    for job in jobs {
-        settlements.push(job.settle(Verdict::Done, Vec::new()));
+    let _ = (
+        admin.retry(&webhook("w").id()).await,
+        admin.resume(Scope::All).await,
+    );
+    assert_eq!(stats().await, 5, "nothing there");
+    for (state, expected) in [
+        (JobState::Dead, 4),
+        (JobState::Due, 5),
+        (JobState::Leased, 3),
+    ] {
+        assert_eq!(list(state).await, expected, "an empty list: {state:?}");
     }
-    assert_eq!(settle(&session, settlements).await, [true; 10]);
+    let job = webhook("msg_1");
+    assert_eq!(show(&job).await, 3, "no such job");
+    let exhume = async |verb: &str| match verb {
+        "retry" => cost(&rig, admin.retry(&job.id())).await.0,
+        _ => cost(&rig, admin.drop_dead(&job.id())).await.0,
+    };
+    assert_eq!(exhume("retry").await, 3, "no such job");
+
+    session.enqueue(std::slice::from_ref(&job)).await.unwrap();
+    assert_eq!(stats().await, 5 + 2, "one that is due");
+    assert_eq!(list(JobState::Due).await, 5 + 1);
+    assert_eq!(show(&job).await, 4, "due");
+    assert_eq!(exhume("drop").await, 3, "not dead");
+    let held = reserve(&session, 1).await.jobs.remove(0);
+    assert_eq!(list(JobState::Leased).await, 3 + 1);
+    assert_eq!(show(&job).await, 5, "leased");
+    conclude(&session, held, failed(HOUR)).await;
+    assert_eq!(show(&job).await, 6, "delayed");
+    for verb in ["retry", "drop"] {
+        pass_time(&rig, "d:webhook:msg_1").await;
+        let held = reserve(&session, 1).await.jobs.remove(0);
+        conclude(&session, held, dead()).await;
+        assert_eq!(show(&job).await, 4, "dead");
+        assert_eq!(list(JobState::Dead).await, 4 + 1);
+        // HSET, HMGET, ZREM, HDEL, ZADD, ZREM, ZPOPMIN; or ZREM, HDEL.
+        let own = if verb == "retry" { 7 } else { 2 };
+        assert_eq!(exhume(verb).await, 3 + own, "{verb}");
+        let back = reserve(&session, 1).await.jobs;
+        for job in back {
+            conclude(&session, job, failed(HOUR)).await;
+        }
+    }
+}
+
+async fn pausing_costs_what_its_headers_declare(rig: Rig) {
+    let session = session(&rig).await;
+    let admin = QueueAdmin::new(rig.redis.clone(), rig.keys.clone());
+    let webhooks = Scope::Kind(JobKind::Webhook);
+    let _ = admin.resume(webhooks).await.unwrap();
+    assert_eq!(cost(&rig, admin.pause(webhooks)).await.0, 4, "pause");
+    session
+        .enqueue(&[webhook("msg_1"), webhook("msg_2")])
+        .await
+        .unwrap();
+    let parked = cost(&rig, reserve(&session, 2)).await.0;
+    assert_eq!(parked, 4 + 1, "two that are parked");
+    assert_eq!(cost(&rig, admin.resume(webhooks)).await.0, 3 + 2, "resume");
+    assert_eq!(cost(&rig, admin.resume(webhooks)).await.0, 3, "not paused");
+    let (billed, exchange) = cost(&rig, reserve(&session, 2)).await;
+    assert_eq!(exchange.jobs.len(), 2);
+    assert_eq!(billed, 7 + 2 + 1 + 1 + 1, "what resumes");
+    assert_eq!(cost(&rig, admin.pause(Scope::All)).await.0, 4, "pause all");
     assert_eq!(
-        cost(&rig, QueueStats::read(&rig.redis, &rig.keys)).await.0,
-        7
+        cost(&rig, reserve(&session, 2)).await.0,
+        3 + 1,
+        "nothing is handed out"
     );
+}
+
+async fn a_look_of_an_idle_worker_costs_three_commands(rig: Rig) {
+    let session = session(&rig).await;
+    let (billed, peek) = cost(&rig, session.peek(Millis(1))).await;
+    assert!(!peek.unwrap().is_due);
+    assert_eq!(billed, 3);
 }

@@ -97,7 +97,7 @@ async fn a_late_settlement_counts_while_nobody_has_taken_the_job(rig: Rig) {
     assert_eq!(applied, [true]);
     assert_eq!(stored_status(&rig).await, Some(status(1)));
     assert!(reserve(&holder, 1).await.jobs.is_empty());
-    for key in [rig.keys.jobs(), rig.keys.leases()] {
+    for key in [rig.keys.jobs()] {
         assert_eq!(rig.ask(["HLEN", &key]).await.int().unwrap(), 0, "{key}");
     }
 }

@@ -51,7 +51,7 @@ async fn a_repeated_reserve_hands_out_the_same_jobs_and_spends_no_attempt(rig: R
     assert_eq!(again, ["instance:i1", "instance:i2"]);
     for job in exchange.jobs {
         assert_eq!(counts(&job), (1, 0, 0));
-        assert!(Job::parse(&job.body).is_ok(), "{}", job.body);
+        assert!(Job::parse(&job.id, &job.body).is_ok(), "{}", job.body);
         conclude(&session, job, Verdict::Done).await;
     }
     assert_eq!(ids(&reserve(&session, 10).await), ["instance:i3"]);
@@ -105,7 +105,7 @@ async fn assert_settled_once(rig: &Rig, exchange: &Exchange) {
     assert_eq!(counts(&exchange.jobs[0]), (1, 0, 0));
     let events = rig.ask(["LLEN", &rig.keys.events(&instance("i1"))]).await;
     assert_eq!(events.int().unwrap(), 1);
-    let lease = rig.ask(["HGET", &rig.keys.leases(), "instance:i1"]).await;
+    let lease = rig.ask(["HGET", &rig.keys.jobs(), "l:instance:i1"]).await;
     assert!(lease.text().unwrap().starts_with("1|0|1||"));
 }
 

@@ -57,7 +57,8 @@ impl Oracle {
         let new = || Job::fresh(Place::Ready);
         let job = self.jobs.entry(id.to_owned()).or_insert_with(new);
         match job.place {
-            Place::Ready | Place::Dead => {}
+            Place::Ready => {}
+            Place::Dead => *job = new(),
             Place::Delayed | Place::Due => job.place = Place::Ready,
             Place::Held | Place::Expired | Place::Lapsed => job.again = true,
         }
@@ -110,6 +111,7 @@ impl Oracle {
             Verdict::Retry { after, .. } => {
                 (job.errors, job.place) = (job.errors + 1, waits(after));
             }
+            Verdict::Dead { .. } if again => *job = Job::fresh(Place::Ready),
             Verdict::Dead { .. } => (job.errors, job.place) = (job.errors + 1, Place::Dead),
             Verdict::Release => (job.attempt, job.place) = (job.attempt - 1, Place::Ready),
         }

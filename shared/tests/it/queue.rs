@@ -21,7 +21,7 @@ over_both_transports!(common:
     a_job_of_high_priority_overtakes_until_the_other_has_waited_enough,
     a_failure_counts_and_progress_forgets_it,
     a_released_job_has_spent_no_attempt,
-    a_dead_job_is_kept_and_never_handed_out_again,
+    a_dead_job_is_kept_with_its_errors_until_it_is_wanted_again,
 );
 
 async fn an_enqueued_job_is_handed_out_with_its_body(rig: Rig) {
@@ -31,7 +31,7 @@ async fn an_enqueued_job_is_handed_out_with_its_body(rig: Rig) {
     let exchange = reserve(&session, 10).await;
     assert_eq!(ids(&exchange), ["instance:i1", "webhook:msg_1"]);
     for (reserved, job) in exchange.jobs.iter().zip(&jobs) {
-        assert_eq!(&Job::parse(&reserved.body).unwrap(), job);
+        assert_eq!(&Job::parse(&reserved.id, &reserved.body).unwrap(), job);
         assert_eq!(
             (reserved.attempt, reserved.crashes, reserved.errors),
             (1, 0, 0)
@@ -95,7 +95,7 @@ async fn a_job_enqueued_while_it_is_held_runs_once_more(rig: Rig) {
     assert_eq!((again.attempt, again.crashes), (1, 0));
     conclude(&other, again, Verdict::Done).await;
     assert!(reserve(&other, 1).await.jobs.is_empty());
-    for key in [rig.keys.jobs(), rig.keys.leases()] {
+    for key in [rig.keys.jobs()] {
         assert_eq!(rig.ask(["HLEN", &key]).await.int().unwrap(), 0, "{key}");
     }
 }
@@ -173,12 +173,12 @@ async fn a_released_job_has_spent_no_attempt(rig: Rig) {
     }
 }
 
-async fn a_dead_job_is_kept_and_never_handed_out_again(rig: Rig) {
+async fn a_dead_job_is_kept_with_its_errors_until_it_is_wanted_again(rig: Rig) {
     let session = rig.session(LONG_LEASE);
     let job = take(&session, webhook("msg_1")).await;
     let body = job.body.clone();
-    conclude(&session, job, dead()).await;
-    session.enqueue(&[webhook("msg_1")]).await.unwrap();
+    conclude(&session, job, failed(Duration::ZERO)).await;
+    conclude(&session, reserve_one(&session).await, dead()).await;
     let exchange = reserve(&session, 1).await;
     assert!(exchange.jobs.is_empty());
     assert_eq!(exchange.next_timer, None);
@@ -187,6 +187,15 @@ async fn a_dead_job_is_kept_and_never_handed_out_again(rig: Rig) {
     assert_eq!(buried[0].0, "webhook:msg_1");
     let kept = rig.ask(["HGET", &rig.keys.jobs(), "webhook:msg_1"]).await;
     assert_eq!(kept.text().unwrap(), body);
-    let lease = rig.ask(["HGET", &rig.keys.leases(), "webhook:msg_1"]).await;
-    assert!(lease.text().unwrap().ends_with("|hopeless"));
+    let lease = rig.ask(["HGET", &rig.keys.jobs(), "l:webhook:msg_1"]).await;
+    let lease = lease.text().unwrap();
+    assert!(
+        lease.ends_with("|hopeless\nbroke | twice over two lines\n"),
+        "{lease}"
+    );
+
+    session.enqueue(&[webhook("msg_1")]).await.unwrap();
+    let job = reserve_one(&session).await;
+    assert_eq!((job.attempt, job.crashes, job.errors), (1, 0, 0));
+    assert!(rig.scores(&rig.keys.dead()).await.is_empty());
 }

@@ -73,7 +73,10 @@ async fn a_sleeping_session_hears_of_a_follow_up_job(rig: Rig) {
     );
     assert_eq!(next(&mut wake_ups).await, woken());
     let job = reserve_one(&session).await;
-    assert!(matches!(Job::parse(&job.body), Ok(Job::Webhook(_))));
+    assert!(matches!(
+        Job::parse(&job.id, &job.body),
+        Ok(Job::Webhook(_))
+    ));
 }
 
 async fn a_job_that_is_not_runnable_yet_wakes_nobody(rig: Rig) {

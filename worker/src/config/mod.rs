@@ -67,6 +67,9 @@ struct WorkerArgs {
     /// How long a job stays with a worker that fell silent, in ms (2000 to 600000)
     #[arg(long, env = "JOB_LEASE_MS", default_value = "60000")]
     job_lease_ms: String,
+    /// One-off jobs that came to nothing this often go to the dead letter (1 to 100)
+    #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value = "3")]
+    job_max_attempts: String,
     #[command(flatten)]
     reconcile: ReconcileArgs,
     #[command(flatten)]
@@ -86,6 +89,8 @@ pub struct WorkerConfig {
     pub permits: usize,
     /// How long a job stays with a worker that fell silent.
     pub lease: Duration,
+    /// One-off jobs that came to nothing this often go to the dead letter.
+    pub max_attempts: u32,
     /// Cadences and deadlines of the reconciler.
     pub reconcile: ReconcileConfig,
     /// Webhooks.
@@ -133,6 +138,7 @@ impl WorkerArgs {
         let (read_timeout, write_timeout) = self.provider_timeouts(reader);
         let permits = reader.int("MAX_CONCURRENT_JOBS", &self.max_concurrent_jobs, 1..=100);
         let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
+        let max_attempts = reader.int("JOB_MAX_ATTEMPTS", &self.job_max_attempts, 1..=100);
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
         let reconcile = self.reconcile.read(reader, prefix, write_timeout);
         let webhook = self.webhook.read(reader, common.environment);
@@ -158,6 +164,7 @@ impl WorkerArgs {
             },
             permits: permits as usize,
             lease,
+            max_attempts: max_attempts as u32,
             reconcile,
             webhook,
         })

@@ -113,7 +113,7 @@ mod tests {
                 assert_eq!(delivery.event_id, event.id);
                 Some(serde_json::from_str(&delivery.body).unwrap())
             }
-            Job::Reconcile { .. } => panic!("not a webhook"),
+            Job::Reconcile { .. } | Job::Periodic { .. } => panic!("not a webhook"),
         }
     }
 

@@ -17,31 +17,29 @@ local id, expected, spec, name = take(), take(), take(), take()
 local operation_id, operation, job_id, job_body = take(), take(), take(), take()
 
 if expected == '' then
-  local claimed = redis.call('HSETNX', NAMES, name, id) == 1
+  local claimed = call('HSETNX', NAMES, name, id) == 1
   if not claimed then
-    local holder = redis.call('HGET', NAMES, name)
-    if holder ~= id and redis.call('HEXISTS', SPEC, id) == 0 then
-      return { 'name_taken', holder }
+    local holder = call('HGET', NAMES, name)
+    if holder ~= id and call('HEXISTS', SPEC, id) == 0 then
+      return answer({ 'name_taken', holder })
     end
   end
-  if redis.call('HSETNX', SPEC, id, spec) == 1 then
-    redis.call('ZADD', INDEX, num(now), id)
+  if call('HSETNX', SPEC, id, spec) == 1 then
+    call('ZADD', INDEX, num(now), id)
   elseif claimed then
     -- A repeat that comes after the instance was deleted: the name is free and stays free.
-    redis.call('HDEL', NAMES, name)
+    call('HDEL', NAMES, name)
   end
 else
-  local current = redis.call('HGET', SPEC, id)
-  local is_repeat = redis.call('HEXISTS', OPS, operation_id) == 1
+  local current = call('HGET', SPEC, id)
+  local is_repeat = call('HEXISTS', OPS, operation_id) == 1
   if not is_repeat then
     if current ~= expected then
-      return { 'conflict', current or '' }
+      return answer({ 'conflict', current or '' })
     end
-    redis.call('HSET', SPEC, id, spec)
+    call('HSET', SPEC, id, spec)
   end
 end
-redis.call('HSETNX', OPS, operation_id, operation)
-if enqueue(job_id, job_body, 0) then
-  wake(1)
-end
-return { 'accepted' }
+call('HSETNX', OPS, operation_id, operation)
+wake(enqueue({ { id = job_id, body = job_body, due = 0 } }))
+return answer({ 'accepted' })

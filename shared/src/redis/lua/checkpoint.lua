@@ -10,16 +10,16 @@
   Commands: 6, + 1 when the lease had expired; refused 3 or 4 ]]
 local id, token, lease_ms, instance = take(), take(), take_number(), take()
 local expected, status = take(), take()
-local lease = parse_lease(redis.call('HGET', LEASES, id))
+local lease = parse_lease(call('HGET', JOBS, 'l:' .. id))
 if not lease or lease.token ~= token then
-  return 0
+  return answer(0)
 end
-local stored = redis.call('HGET', KEYS[6], instance) or ''
+local stored = call('HGET', KEYS[6], instance) or ''
 if stored ~= expected and stored ~= status then
-  return 2
+  return answer(2)
 end
-if redis.call('ZADD', TIMERS, num(now + lease_ms), 'l:' .. id) == 1 then
-  redis.call('ZREM', READY, id)
+if call('ZADD', TIMERS, num(now + lease_ms), 'l:' .. id) == 1 then
+  call('ZREM', READY, id)
 end
-redis.call('HSET', KEYS[6], instance, status)
-return 1
+call('HSET', KEYS[6], instance, status)
+return answer(1)

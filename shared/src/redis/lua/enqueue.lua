@@ -1,16 +1,28 @@
 --[[ Makes jobs due.
 
   KEYS[1..5] see the head
-  ARGV       per job: id, body, due (ms, 0 for now)
+  ARGV       'absent' to leave alone what exists and is not dead, or 'any';
+             per job: id, body, delay (ms, 0 for now)
   Returns    how many became runnable now
   Repeatable: a job that waits keeps the earlier time.
-  Commands:  2, + per job: new 2, waiting 4, held 3 (2 when it is wanted again already);
-             + 1 when one became runnable, + 1 per sleeper woken (at most 4) ]]
-local runnable = 0
+  Commands:  for any number of jobs: 3 + 1 when any is due now, + 1 when any is due later;
+             + 1 when any of them is known: (+ 1 when any is due now, + 1 when any is due later,
+             + 1 when any is held and not wanted again yet, + 2 when any is dead);
+             + 1 when any became runnable, + 1 per sleeper woken (at most 4);
+             'absent': + 1 per job, + 1 per job that exists ]]
+local absent_only = take() == 'absent'
+local jobs = {}
 while position < #ARGV do
-  if enqueue(take(), take(), take_number()) then
-    runnable = runnable + 1
+  local job = { id = take(), body = take() }
+  local delay = take_number()
+  job.due = delay > 0 and now + delay or 0
+  local skip = absent_only
+    and call('HSETNX', JOBS, job.id, job.body) == 0
+    and not call('ZSCORE', DEAD, job.id)
+  if not skip then
+    jobs[#jobs + 1] = job
   end
 end
+local runnable = enqueue(jobs)
 wake(runnable)
-return runnable
+return answer(runnable)

@@ -10,18 +10,16 @@ local ids, tokens = {}, {}
 while position < #ARGV do
   ids[#ids + 1], tokens[#tokens + 1] = take(), take()
 end
-local stored = redis.call('HMGET', LEASES, unpack(ids))
 local verdicts, timers, held = {}, {}, {}
-for i, id in ipairs(ids) do
-  local lease = parse_lease(stored[i])
-  local is_mine = lease ~= nil and lease.token == tokens[i]
+for i, lease in ipairs(leases_of(ids)) do
+  local is_mine = lease and lease.token == tokens[i]
   verdicts[i] = is_mine and 1 or 0
   if is_mine then
-    held[#held + 1] = id
-    timers[#timers + 1], timers[#timers + 2] = num(now + lease_ms), 'l:' .. id
+    held[#held + 1] = ids[i]
+    timers[#timers + 1], timers[#timers + 2] = num(now + lease_ms), 'l:' .. ids[i]
   end
 end
-if #held > 0 and redis.call('ZADD', TIMERS, unpack(timers)) > 0 then
-  redis.call('ZREM', READY, unpack(held))
+if #held > 0 and call('ZADD', TIMERS, unpack(timers)) > 0 then
+  call('ZREM', READY, unpack(held))
 end
-return verdicts
+return answer(verdicts)

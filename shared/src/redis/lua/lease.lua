@@ -1,92 +1,141 @@
--- At most this many timers are promoted in one call, so that no call runs long.
-local PROMOTED_AT_ONCE = 64
+-- At most this many timers are looked at in one call, so that no call runs long.
+local LOOKED_AT = 64
 
--- Moves what fell due to ready. Returns the time of the next timer, or nil.
+-- Takes parked jobs of a kind that resumes out of the far future. Returns how many, and whether there
+-- may be more.
+local function unpark(kind, due, members)
+  local at = num(PARKED_AT[kind])
+  local parked = call('ZRANGE', TIMERS, at, at, 'BYSCORE', 'LIMIT', 0, LOOKED_AT)
+  for _, member in ipairs(parked) do
+    members[#members + 1] = member
+    due[#due + 1] = { id = string.sub(member, 3), since = now }
+  end
+  if #parked == LOOKED_AT then
+    return #parked, true
+  end
+  members[#members + 1] = 'r:' .. kind
+  return #parked, false
+end
+
+-- Moves what fell due to ready. Returns the time of the next timer, or nil, and the paused kinds.
 local function promote()
-  local head = redis.call('ZRANGE', TIMERS, 0, PROMOTED_AT_ONCE - 1, 'WITHSCORES')
-  local delayed, members, next_due = {}, {}, nil
-  local ready = {}
+  local head = call('ZRANGE', TIMERS, 0, LOOKED_AT - 1, 'WITHSCORES')
+  local paused, resumed, members, due, recovered = {}, 0, {}, {}, {}
+  local next_due = #head == 2 * LOOKED_AT and now or nil
+  local unfinished = false
   for i = 1, #head, 2 do
-    local member, at = head[i], tonumber(head[i + 1])
+    local at = tonumber(head[i + 1])
     if at > now then
-      next_due = at
+      next_due = at < PARKED and at or nil
       break
     end
-    members[#members + 1] = member
-    local id = string.sub(member, 3)
-    if string.sub(member, 1, 2) == 'd:' then
-      delayed[#delayed + 1] = { id = id, at = at }
+    local tag, name = string.sub(head[i], 1, 2), string.sub(head[i], 3)
+    if tag == 'p:' then
+      paused[name] = true
+    elseif tag == 'r:' then
+      local count, more = unpark(name, due, members)
+      resumed, unfinished = resumed + count, unfinished or more
     else
-      -- An expired lease goes to the front of the line.
-      ready[#ready + 1] = '0'
-      ready[#ready + 1] = id
-    end
-  end
-  if #delayed > 0 then
-    local ids = {}
-    for i, job in ipairs(delayed) do
-      ids[i] = job.id
-    end
-    local bodies = redis.call('HMGET', JOBS, unpack(ids))
-    for i, job in ipairs(delayed) do
-      ready[#ready + 1] = num(job.at + offset_of(bodies[i]))
-      ready[#ready + 1] = job.id
-    end
-  end
-  if #members > 0 then
-    redis.call('ZADD', READY, unpack(ready))
-    redis.call('ZREM', TIMERS, unpack(members))
-  end
-  if #members == PROMOTED_AT_ONCE then
-    next_due = now
-  end
-  return next_due
-end
-
--- Adds { id, attempt, crashes, errors, body } of each job to `out`.
-local function describe(out, ids, leases, bodies)
-  for i, id in ipairs(ids) do
-    local lease = leases[i]
-    out[#out + 1] = { id, lease.attempt, lease.crashes, lease.errors, bodies[i] }
-  end
-end
-
--- Leases up to `count` jobs to `token` for `lease_ms`; a session that gets fewer is put to sleep.
--- Returns { now, next timer or -1, jobs... }.
-local function reserve(session, token, count, lease_ms)
-  local next_due = promote()
-  local popped = count > 0 and redis.call('ZPOPMIN', READY, count) or {}
-  local result = { num(now), num(next_due or -1) }
-  local ids = {}
-  for i = 1, #popped, 2 do
-    ids[#ids + 1] = popped[i]
-  end
-  if #ids > 0 then
-    local bodies = redis.call('HMGET', JOBS, unpack(ids))
-    local stored = redis.call('HMGET', LEASES, unpack(ids))
-    local kept, kept_bodies, leases, fields, timers = {}, {}, {}, {}, {}
-    for i, id in ipairs(ids) do
-      if bodies[i] then
-        local lease = parse_lease(stored[i])
-          or { attempt = 0, crashes = 0, errors = 0, token = '', last_error = '' }
-        if lease.token ~= '' then
-          -- The last holder never settled: its process died, or was cut off.
-          lease.crashes = lease.crashes + 1
-        end
-        lease.attempt, lease.token, lease.again = lease.attempt + 1, token, nil
-        kept[#kept + 1], leases[#leases + 1], kept_bodies[#kept_bodies + 1] = id, lease, bodies[i]
-        fields[#fields + 1], fields[#fields + 2] = id, format_lease(lease)
-        timers[#timers + 1], timers[#timers + 2] = num(now + lease_ms), 'l:' .. id
+      members[#members + 1] = head[i]
+      if tag == 'd:' then
+        due[#due + 1] = { id = name, since = at }
+      else
+        recovered[#recovered + 1], recovered[#recovered + 2] = num(at + RECOVERED_OFFSET), name
       end
     end
-    if #kept > 0 then
-      redis.call('HSET', LEASES, unpack(fields))
-      redis.call('ZADD', TIMERS, unpack(timers))
-      describe(result, kept, leases, kept_bodies)
+  end
+  local ready = recovered
+  if #due > 0 then
+    local ids = {}
+    for i, job in ipairs(due) do
+      ids[i] = job.id
+    end
+    local bodies = call('HMGET', JOBS, unpack(ids))
+    for i, job in ipairs(due) do
+      ready[#ready + 1], ready[#ready + 2] = num(job.since + offset_of(bodies[i])), job.id
     end
   end
-  if #ids < count then
-    redis.call('ZADD', IDLE, num(now), session)
+  if #ready > 0 then
+    call('ZADD', READY, unpack(ready))
+  end
+  if #members > 0 then
+    call('ZREM', TIMERS, unpack(members))
+  end
+  -- What resumes is more than this session takes.
+  wake(resumed)
+  return unfinished and now or next_due, paused
+end
+
+-- Pops up to `count` jobs off ready; those of paused kinds are parked instead. Returns ids, since
+-- when each is runnable by its virtual deadline, whether ready is empty, and whether any was parked.
+local function pop(count, paused)
+  if count == 0 or paused['*'] then
+    return {}, {}, count > 0, false
+  end
+  local popped = call('ZPOPMIN', READY, count)
+  local ids, deadlines, parked = {}, {}, {}
+  for i = 1, #popped, 2 do
+    local id = popped[i]
+    local kind = kind_of(id)
+    if paused[kind] then
+      parked[#parked + 1], parked[#parked + 2] = num(PARKED_AT[kind]), 'd:' .. id
+    else
+      ids[#ids + 1], deadlines[#deadlines + 1] = id, tonumber(popped[i + 1])
+    end
+  end
+  if #parked > 0 then
+    call('ZADD', TIMERS, unpack(parked))
+  end
+  return ids, deadlines, #popped < 2 * count, #parked > 0
+end
+
+-- A job as it is handed out.
+local function describe(id, lease, body, since, recovered)
+  return { id, lease.attempt, lease.crashes, lease.errors, body, num(since), recovered and 1 or 0 }
+end
+
+-- Leases these jobs to `token` and adds them to `result`. One without a body does not exist.
+local function lease_all(result, ids, deadlines, token, lease_ms)
+  local stored = bodies_and_leases(ids)
+  local fields, timers = {}, {}
+  for i, id in ipairs(ids) do
+    local body = stored[2 * i - 1]
+    if body then
+      local lease = parse_lease(stored[2 * i])
+        or { attempt = 0, crashes = 0, errors = 0, token = '', log = '' }
+      -- Its last holder never settled: that process died, or was cut off.
+      local recovered = lease.token ~= ''
+      local since = runnable_since(deadlines[i], body, recovered)
+      lease.crashes = lease.crashes + (recovered and 1 or 0)
+      lease.attempt, lease.token, lease.again = lease.attempt + 1, token, nil
+      result[#result + 1] = describe(id, lease, body, since, recovered)
+      fields[#fields + 1], fields[#fields + 2] = 'l:' .. id, format_lease(lease)
+      timers[#timers + 1], timers[#timers + 2] = num(now + lease_ms), 'l:' .. id
+    end
+  end
+  if #fields > 0 then
+    call('HSET', JOBS, unpack(fields))
+    call('ZADD', TIMERS, unpack(timers))
+  end
+end
+
+-- Leases up to `count` jobs to `token` for `lease_ms`. A session that wants more than there is goes
+-- to sleep, one that has all it wants does not; `listed` tells whether it sleeps already.
+-- Returns { now, next timer or -1, 1 if it sleeps now, jobs... }.
+local function reserve(session, token, count, lease_ms, listed)
+  local next_due, paused = promote()
+  local ids, deadlines, drained, parked = pop(count, paused)
+  if parked and not drained then
+    next_due = now
+  end
+  local result = { num(now), num(next_due or -1), drained and 1 or 0 }
+  if #ids > 0 then
+    lease_all(result, ids, deadlines, token, lease_ms)
+  end
+  if drained and not listed then
+    call('ZADD', IDLE, num(now), session)
+  elseif listed and not drained then
+    call('ZREM', IDLE, session)
   end
   return result
 end
@@ -95,10 +144,10 @@ end
 -- call leased to `token`. Nothing is leased, so no attempt is spent. Leases are looked for among the
 -- last 512 timers that end before one made now would, where a young lease is.
 local function reserve_again(token, lease_ms)
-  local result = { num(now), num(now) }
+  local result = { num(now), num(now), 0 }
   local ids = {}
   local youngest =
-    redis.call('ZRANGE', TIMERS, num(now + lease_ms), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 512)
+    call('ZRANGE', TIMERS, num(now + lease_ms), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 512)
   for _, member in ipairs(youngest) do
     if string.sub(member, 1, 2) == 'l:' then
       ids[#ids + 1] = string.sub(member, 3)
@@ -107,15 +156,12 @@ local function reserve_again(token, lease_ms)
   if #ids == 0 then
     return result
   end
-  local bodies = redis.call('HMGET', JOBS, unpack(ids))
-  local stored = redis.call('HMGET', LEASES, unpack(ids))
-  local mine, my_bodies, leases = {}, {}, {}
+  local stored = bodies_and_leases(ids)
   for i, id in ipairs(ids) do
-    local lease = parse_lease(stored[i])
-    if lease and lease.token == token and bodies[i] then
-      mine[#mine + 1], leases[#leases + 1], my_bodies[#my_bodies + 1] = id, lease, bodies[i]
+    local body, lease = stored[2 * i - 1], parse_lease(stored[2 * i])
+    if body and lease and lease.token == token then
+      result[#result + 1] = describe(id, lease, body, now, false)
     end
   end
-  describe(result, mine, leases, my_bodies)
   return result
 end

@@ -1,19 +1,33 @@
---[[ Head of every script that moves jobs.
+--[[ Head of every script that touches jobs.
 
   KEYS[1] ready   zset  job id by virtual deadline (ms): runnable now, lowest first
-  KEYS[2] timers  zset  "d:<id>" by due time, "l:<id>" by lease expiry (ms)
-  KEYS[3] jobs    hash  job id -> body: one digit of priority, then JSON; written once
-  KEYS[4] leases  hash  job id -> "attempt|crashes|errors|again|token|last error"
-  KEYS[5] idle    zset  worker session by the time it fell asleep (ms)
+  KEYS[2] timers  zset  "d:<id>" by due time, "l:<id>" by lease expiry (ms);
+                        "p:<kind>" at 0 pauses a kind ("*": all), "r:<kind>" at 0 while it resumes
+  KEYS[3] jobs    hash  job id -> body: one digit of priority, then JSON;
+                        "l:<id>" -> lease "attempt|crashes|errors|again|token|errors, newest first"
+  KEYS[4] idle    zset  worker session by the time it fell asleep (ms)
+  KEYS[5] dead    zset  job id by the time it was given up (ms)
 
   Keeps: every unfinished job id has a body and is in exactly one of: ready, timers as "d:",
   timers as "l:", dead. A token that is not empty names the holder; it stays when the lease expires,
-  so that a late holder is still heard as long as nobody else took the job.
+  so that a late holder is still heard as long as nobody else took the job. The kind of a job is what
+  stands before the first colon of its id. A job of a paused kind waits as "d:" in the far future.
 
+  Every script returns { commands it cost, itself included; its result }.
   Time is Redis's own. Numbers become text by num(), because Lua would print 1.7e+12. ]]
-local READY, TIMERS, JOBS, LEASES, IDLE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local READY, TIMERS, JOBS, IDLE, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
-local clock = redis.call('TIME')
+local billed = 1
+local function call(...)
+  billed = billed + 1
+  return redis.call(...)
+end
+
+local function answer(result)
+  return { billed, result }
+end
+
+local clock = call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 
 local function num(n)
@@ -33,16 +47,41 @@ end
 -- How much later than its time a job of each priority counts: critical, high, normal, low. An idle
 -- queue runs everything at once; a full one lets a job be overtaken by at most its offset.
 local OFFSETS = { ['0'] = 0, ['1'] = 10000, ['2'] = 60000, ['3'] = 600000 }
+-- A job whose holder vanished goes before all that became runnable at the same time.
+local RECOVERED_OFFSET = -600000
 
 local function offset_of(body)
   return OFFSETS[string.sub(body or '', 1, 1)] or 0
+end
+
+-- The score of a job that got on and goes on at once: before those that only begin. The fraction
+-- tells that it has no offset.
+local function at_front(time)
+  return num(time) .. '.5'
+end
+
+-- Since when a job of ready is runnable.
+local function runnable_since(score, body, is_recovered)
+  if score % 1 > 0 then
+    return math.floor(score)
+  end
+  return score - (is_recovered and RECOVERED_OFFSET or offset_of(body))
+end
+
+-- The times at which jobs of a paused kind wait, beyond all others: one per kind, so that they can
+-- be found again.
+local PARKED = 9000000000000000
+local PARKED_AT = { instance = PARKED + 1, webhook = PARKED + 2, cron = PARKED + 3 }
+
+local function kind_of(id)
+  return string.match(id, '^(%a+):')
 end
 
 local function parse_lease(text)
   if not text then
     return nil
   end
-  local attempt, crashes, errors, again, token, last_error =
+  local attempt, crashes, errors, again, token, log =
     string.match(text, '^(%d+)|(%d+)|(%d+)|(%d*)|([^|]*)|(.*)$')
   return {
     attempt = tonumber(attempt),
@@ -50,51 +89,126 @@ local function parse_lease(text)
     errors = tonumber(errors),
     again = tonumber(again),
     token = token,
-    last_error = last_error,
+    log = log,
   }
 end
 
 local function format_lease(lease)
   return table.concat({
     num(lease.attempt), num(lease.crashes), num(lease.errors),
-    lease.again and num(lease.again) or '', lease.token, lease.last_error,
+    lease.again and num(lease.again) or '', lease.token, lease.log,
   }, '|')
 end
 
--- Makes job `id` runnable at `due` (ms, 0 for now). One that waits keeps the earlier time; one that
--- is held will run once more after it settled. True when it became runnable now.
-local function enqueue(id, body, due)
-  local known = redis.call('HSETNX', JOBS, id, body) == 0
-  if known then
-    local lease = parse_lease(redis.call('HGET', LEASES, id))
-    if lease and lease.token ~= '' then
-      if not lease.again or lease.again > due then
-        lease.again = due
-        redis.call('HSET', LEASES, id, format_lease(lease))
+-- The leases of these jobs, `false` where there is none.
+local function leases_of(ids)
+  local fields = {}
+  for i, id in ipairs(ids) do
+    fields[i] = 'l:' .. id
+  end
+  local leases = call('HMGET', JOBS, unpack(fields))
+  for i = 1, #ids do
+    leases[i] = parse_lease(leases[i]) or false
+  end
+  return leases
+end
+
+-- Body and lease of each of these jobs, as stored.
+local function bodies_and_leases(ids)
+  local fields = {}
+  for _, id in ipairs(ids) do
+    fields[#fields + 1], fields[#fields + 2] = id, 'l:' .. id
+  end
+  return call('HMGET', JOBS, unpack(fields))
+end
+
+-- Of jobs that are not all new: marks those that are held as wanted again, and takes the dead out of
+-- the dead letter. Returns the others and the dead.
+local function set_known_apart(jobs)
+  local ids, free, marks, buried, spent = {}, {}, {}, {}, {}
+  for i, job in ipairs(jobs) do
+    ids[i] = job.id
+  end
+  for i, lease in ipairs(leases_of(ids)) do
+    local job = jobs[i]
+    if not lease or lease.token == '' then
+      free[#free + 1] = job
+    elseif lease.token == '!dead' then
+      free[#free + 1] = job
+      buried[#buried + 1], spent[#spent + 1] = job.id, 'l:' .. job.id
+    elseif not lease.again or lease.again > job.due then
+      lease.again = job.due
+      marks[#marks + 1], marks[#marks + 2] = 'l:' .. job.id, format_lease(lease)
+    end
+  end
+  if #buried > 0 then
+    call('ZREM', DEAD, unpack(buried))
+    call('HDEL', JOBS, unpack(spent))
+  end
+  if #marks > 0 then
+    call('HSET', JOBS, unpack(marks))
+  end
+  return free
+end
+
+-- Makes jobs { id, body, due (ms) } runnable at their time. One that waits keeps the earlier time;
+-- one that is held runs once more after it settled; one that is dead begins anew. Returns how many
+-- are runnable now.
+local function enqueue(wanted)
+  local jobs, by_id, bodies = {}, {}, {}
+  for _, job in ipairs(wanted) do
+    local twin = by_id[job.id]
+    if twin then
+      twin.due = math.min(twin.due, job.due)
+    else
+      jobs[#jobs + 1], by_id[job.id] = job, job
+      bodies[#bodies + 1], bodies[#bodies + 2] = job.id, job.body
+    end
+  end
+  if #jobs == 0 then
+    return 0
+  end
+  local some_known = call('HSET', JOBS, unpack(bodies)) < #jobs
+  if some_known then
+    jobs = set_known_apart(jobs)
+  end
+  local ready, delays, later, later_ids = {}, {}, {}, {}
+  for _, job in ipairs(jobs) do
+    if job.due <= now then
+      ready[#ready + 1], ready[#ready + 2] = num(now + offset_of(job.body)), job.id
+      delays[#delays + 1] = 'd:' .. job.id
+    else
+      later[#later + 1], later_ids[#later_ids + 1] = job, job.id
+    end
+  end
+  local timers = {}
+  if #later > 0 then
+    local scores = some_known and call('ZMSCORE', READY, unpack(later_ids)) or {}
+    for i, job in ipairs(later) do
+      if not scores[i] then
+        timers[#timers + 1], timers[#timers + 2] = num(job.due), 'd:' .. job.id
       end
-      return false
     end
   end
-  if due <= now then
-    redis.call('ZADD', READY, 'LT', num(now + offset_of(body)), id)
-    if known then
-      redis.call('ZREM', TIMERS, 'd:' .. id)
+  if #ready > 0 then
+    call('ZADD', READY, 'LT', unpack(ready))
+    if some_known then
+      call('ZREM', TIMERS, unpack(delays))
     end
-    return true
   end
-  if not (known and redis.call('ZSCORE', READY, id)) then
-    redis.call('ZADD', TIMERS, 'LT', num(due), 'd:' .. id)
+  if #timers > 0 then
+    call('ZADD', TIMERS, 'LT', unpack(timers))
   end
-  return false
+  return #delays
 end
 
 -- Wakes one sleeping session per job that became runnable, at most four: enough to start, no herd.
 local function wake(count)
-  if count == 0 then
+  if count <= 0 then
     return
   end
-  local sleepers = redis.call('ZPOPMIN', IDLE, math.min(count, 4))
+  local sleepers = call('ZPOPMIN', IDLE, math.min(count, 4))
   for i = 1, #sleepers, 2 do
-    redis.call('PUBLISH', IDLE .. ':' .. sleepers[i], 'wake')
+    call('PUBLISH', IDLE .. ':' .. sleepers[i], 'wake')
   end
 end

@@ -1,0 +1,140 @@
+//! One settle-and-reserve, as it is prepared, sent, and sent again.
+
+use std::time::Duration;
+
+use super::reservation::{Settlement, Verdict, Write};
+use crate::redis::Keys;
+use crate::store::to_json;
+
+/// The most jobs that one call settles or reserves; keeps every script short.
+pub const BATCH: usize = 100;
+/// So much of an error is kept.
+const ERROR_LENGTH: usize = 500;
+
+/// One settle-and-reserve, which can be sent again when its answer was lost.
+#[derive(Debug)]
+#[must_use]
+pub struct Call {
+    pub(super) request: u64,
+    settlements: Vec<Settlement>,
+    pub(super) count: usize,
+    /// It may have been carried out already.
+    pub(super) was_sent: bool,
+}
+
+impl Call {
+    /// A call that applies these settlements (at most [`BATCH`]) and reserves up to `count` jobs.
+    pub(super) fn new(request: u64, settlements: Vec<Settlement>, count: usize) -> Self {
+        Self {
+            request,
+            settlements,
+            count: count.min(BATCH),
+            was_sent: false,
+        }
+    }
+
+    /// The same call with nothing to write: for results that can never be stored. Their jobs are tried
+    /// again after `wait`.
+    pub fn without_results(self, wait: Duration) -> Self {
+        let strip = |settlement: Settlement| {
+            let error = "the result could not be stored".to_owned();
+            let verdict = Verdict::Retry { after: wait, error };
+            Settlement::of_lost(settlement.id, settlement.token, verdict)
+        };
+        let settlements = self.settlements.into_iter().map(strip).collect();
+        Self {
+            settlements,
+            ..self
+        }
+    }
+
+    /// The settlements it carries.
+    #[must_use]
+    pub fn settlements(&self) -> usize {
+        self.settlements.len()
+    }
+
+    /// Adds the settlements as `settle.lua` reads them; lists of events are named by their place among
+    /// the keys.
+    pub(super) fn push_settlements(
+        &self,
+        names: &Keys,
+        keys: &mut Vec<String>,
+        args: &mut Vec<String>,
+    ) {
+        args.push(self.settlements.len().to_string());
+        for settlement in &self.settlements {
+            push_settlement(settlement, names, keys, args);
+        }
+    }
+}
+
+fn push_settlement(
+    settlement: &Settlement,
+    names: &Keys,
+    keys: &mut Vec<String>,
+    args: &mut Vec<String>,
+) {
+    let Settlement {
+        id,
+        token,
+        verdict,
+        writes,
+    } = settlement;
+    let (delay, error) = match verdict {
+        Verdict::Done | Verdict::Release => (Duration::ZERO, ""),
+        Verdict::Again(after) => (*after, ""),
+        Verdict::Retry { after, error } => (*after, error.as_str()),
+        Verdict::Dead { error } => (Duration::ZERO, error.as_str()),
+    };
+    args.extend([
+        id.to_string(),
+        token.clone(),
+        verdict.as_str().to_owned(),
+        millis(delay),
+        one_line(error),
+        writes.len().to_string(),
+    ]);
+    for write in writes {
+        push_write(write, names, keys, args);
+    }
+}
+
+/// Errors are kept one per line.
+fn one_line(error: &str) -> String {
+    let cut = error.chars().take(ERROR_LENGTH);
+    cut.map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn push_write(write: &Write, names: &Keys, keys: &mut Vec<String>, args: &mut Vec<String>) {
+    match write {
+        Write::Status(id, status) => {
+            args.extend(["status".into(), id.to_string(), to_json(status)]);
+        }
+        Write::Operation(operation) => {
+            args.extend(["op".into(), operation.id.to_string(), to_json(operation)]);
+        }
+        Write::Event(event) => {
+            let key = names.events(&event.instance_id);
+            let position = keys
+                .iter()
+                .position(|known| *known == key)
+                .unwrap_or_else(|| {
+                    keys.push(key);
+                    keys.len() - 1
+                });
+            args.extend(["event".into(), (position + 1).to_string(), to_json(event)]);
+        }
+        Write::ReleaseName(name, id) => {
+            args.extend(["unname".into(), name.clone(), id.to_string()]);
+        }
+        Write::Close(id) => args.extend(["close".into(), id.to_string(), String::new()]),
+        Write::Enqueue(job) => {
+            args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);
+        }
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}

@@ -1,0 +1,129 @@
+//! What a worker holds, and what it gives back.
+
+use std::time::Duration;
+
+use super::job::{Job, JobId};
+use crate::clock::Millis;
+use crate::model::{Event, InstanceId, Operation, Status};
+
+/// A job that this process holds until it is settled or its lease ends.
+#[derive(Debug)]
+#[must_use = "a reservation that is dropped blocks its job until the lease ends"]
+pub struct Reservation {
+    /// Which job.
+    pub id: JobId,
+    /// Proof of ownership: every write carries it, and a stale one changes nothing.
+    pub token: String,
+    /// Since when it was runnable, by Redis's clock.
+    pub since: Millis,
+    /// Its last holder vanished: the lease ended before anything was settled.
+    pub is_recovered: bool,
+    /// How often it was handed out since it last got on.
+    pub attempt: u32,
+    /// How often a holder vanished since it last got on.
+    pub crashes: u32,
+    /// How often it failed since it last got on.
+    pub errors: u32,
+    /// The stored body; see [`Job::parse`].
+    pub body: String,
+}
+
+impl Reservation {
+    /// Gives the job back, with what it came to.
+    pub fn settle(self, verdict: Verdict, writes: Vec<Write>) -> Settlement {
+        Settlement {
+            id: self.id,
+            token: self.token,
+            verdict,
+            writes,
+        }
+    }
+}
+
+/// What a reserved job came to; takes effect when it is exchanged.
+#[derive(Debug)]
+#[must_use]
+pub struct Settlement {
+    pub(super) id: JobId,
+    pub(super) token: String,
+    pub(super) verdict: Verdict,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Settlement {
+    /// Which job.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    /// What becomes of it.
+    #[must_use]
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The settlement of a job whose handler vanished together with its reservation.
+    pub fn of_lost(id: JobId, token: String, verdict: Verdict) -> Self {
+        Self {
+            id,
+            token,
+            verdict,
+            writes: Vec::new(),
+        }
+    }
+}
+
+/// What becomes of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Finished.
+    Done,
+    /// Got on; look again after this long.
+    Again(Duration),
+    /// Failed; try again after this long.
+    Retry {
+        /// The wait.
+        after: Duration,
+        /// Why, for people.
+        error: String,
+    },
+    /// Given up; kept in the dead letter.
+    Dead {
+        /// Why, for people.
+        error: String,
+    },
+    /// Not started, or stopped in the middle: anyone may take it at once, and no attempt is spent.
+    Release,
+}
+
+impl Verdict {
+    /// The word that the scripts know it by, also for metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Again(_) => "at",
+            Self::Retry { .. } => "retry",
+            Self::Dead { .. } => "dead",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// A change that takes effect together with a settlement, and only if its token still holds.
+#[derive(Debug)]
+pub enum Write {
+    /// The instance's new status.
+    Status(InstanceId, Box<Status>),
+    /// An operation's new state.
+    Operation(Box<Operation>),
+    /// The next entry of an instance's event log.
+    Event(Box<Event>),
+    /// The instance no longer holds this name.
+    ReleaseName(String, InstanceId),
+    /// The instance is over: out of the listing, kept by id until it is pruned.
+    Close(InstanceId),
+    /// A follow-up job, due now.
+    Enqueue(Job),
+}

@@ -1,0 +1,56 @@
+//! What is done every so often, once per deployment.
+
+use std::time::Duration;
+
+use shared::clock::Millis;
+use shared::queue::{
+    Periodic, QueueAdmin, Reservation, Settlement, Verdict, Workers, until_next_slot,
+};
+use shared::redis::{Keys, Redis, RedisError};
+use tokio::time::Instant;
+
+/// Jobs that were given up are kept this long.
+const DEAD_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The most jobs that one run removes; the next one goes on.
+const DEAD_REMOVED: usize = 1000;
+/// Before it is tried again when Redis did not let it finish.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Forgets workers that died without a farewell, and jobs that have been dead for long.
+pub(crate) struct Housekeeping {
+    redis: Redis,
+    keys: Keys,
+    admin: QueueAdmin,
+}
+
+impl Housekeeping {
+    pub(crate) fn new(redis: Redis, keys: Keys) -> Self {
+        Self {
+            admin: QueueAdmin::new(redis.clone(), keys.clone()),
+            redis,
+            keys,
+        }
+    }
+
+    pub(crate) async fn run(&self, job: Reservation, now: Millis) -> Settlement {
+        let started = Instant::now();
+        if let Err(error) = self.clean(now).await {
+            let error = error.to_string();
+            let after = RETRY_AFTER;
+            return job.settle(Verdict::Retry { after, error }, Vec::new());
+        }
+        let now = now.plus(started.elapsed().as_millis() as u64);
+        let wait = until_next_slot(now, Periodic::Housekeeping.period());
+        job.settle(Verdict::Again(wait), Vec::new())
+    }
+
+    async fn clean(&self, now: Millis) -> Result<(), RedisError> {
+        Workers::forget_the_gone(&self.redis, &self.keys, now).await?;
+        let before = Millis(now.0.saturating_sub(DEAD_KEPT.as_millis() as u64));
+        let removed = self.admin.drop_dead_before(before, DEAD_REMOVED).await?;
+        if removed > 0 {
+            tracing::info!(removed, "removed jobs that were given up long ago");
+        }
+        Ok(())
+    }
+}

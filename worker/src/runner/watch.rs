@@ -1,0 +1,126 @@
+//! When to look at the queue next: at a timer, at a wake-up, or to be sure.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use shared::clock::Millis;
+use shared::queue::Queue;
+use shared::redis::{Notice, Subscription};
+use tokio::time::Instant;
+
+/// The look that is taken even if no timer and no wake-up asks for one.
+const FALLBACK: Duration = Duration::from_secs(60);
+/// The same while wake-ups cannot arrive.
+const FALLBACK_DEAF: Duration = Duration::from_secs(2);
+
+/// Why the queue is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Somebody said so, or there was more than was taken.
+    Message,
+    /// A timer falls due.
+    Timer,
+    /// To be sure: a wake-up may have been lost.
+    Fallback,
+}
+
+impl Look {
+    /// The word for metrics.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Timer => "timer",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// The next look, and the wake-ups that bring it forward.
+pub(super) struct Watch {
+    wake_ups: Subscription,
+    /// Wake-ups arrive at the moment.
+    hears: bool,
+    /// Wake-ups will never arrive again.
+    is_deaf: bool,
+    next: (Instant, Look),
+}
+
+impl Watch {
+    /// Looks at once, then listens to the wake-ups of the queue's session.
+    pub(super) fn new(queue: &Queue) -> Self {
+        Self {
+            wake_ups: queue.wake_ups(),
+            hears: false,
+            is_deaf: false,
+            next: (Instant::now(), Look::Timer),
+        }
+    }
+
+    /// The next notice; never to be asked when [`Watch::is_deaf`].
+    pub(super) async fn next(&mut self) -> Option<Notice> {
+        self.wake_ups.next().await
+    }
+
+    pub(super) fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
+
+    /// When the next look is due.
+    pub(super) fn at(&self) -> Instant {
+        self.next.0
+    }
+
+    /// The look that is due. Without another word the next one is the fallback.
+    pub(super) fn take(&mut self) -> Look {
+        let (_, look) = self.next;
+        self.next = (Instant::now() + self.fallback(), Look::Fallback);
+        look
+    }
+
+    pub(super) fn look_at_once(&mut self, now: Instant) {
+        self.next = (now, Look::Message);
+    }
+
+    /// Sleeps until the next timer, told at `told` when Redis's clock was `now`; or until the fallback.
+    pub(super) fn sleep(&mut self, now: Millis, next_timer: Option<Millis>, told: Instant) {
+        // One millisecond more, so that the timer has certainly passed.
+        let timer = next_timer.map(|at| Duration::from_millis(at.since(now) + 1));
+        let fallback = self.fallback();
+        self.next = match timer {
+            Some(timer) if timer <= fallback => (told + timer, Look::Timer),
+            _ => (told + fallback, Look::Fallback),
+        };
+    }
+
+    fn fallback(&self) -> Duration {
+        let fallback = if self.hears { FALLBACK } else { FALLBACK_DEAF };
+        fallback.mul_f64(rand::rng().random_range(0.8..=1.2))
+    }
+
+    pub(super) fn hear(&mut self, notice: Option<&Notice>, queue: &Queue) {
+        match notice {
+            // Whatever was published while nobody listened may have been missed.
+            Some(Notice::Connected) => {
+                self.hears = true;
+                queue.woken();
+                self.look_at_once(Instant::now());
+            }
+            Some(Notice::Message(_)) => {
+                queue.woken();
+                self.look_at_once(Instant::now());
+            }
+            Some(Notice::Lost) => {
+                self.hears = false;
+                let soon = Instant::now() + self.fallback();
+                if soon < self.next.0 {
+                    self.next = (soon, Look::Fallback);
+                }
+            }
+            None => {
+                // The subscription's task is gone for good; the fallback look remains.
+                tracing::error!("wake-ups have ended");
+                (self.hears, self.is_deaf) = (false, true);
+            }
+        }
+    }
+}
