@@ -63,7 +63,7 @@ pub async fn run(
     let queue = Queue::new(redis.clone(), keys.clone(), config.lease);
     let work = work(&config, &redis, &queue, &provider_health)?;
     let pulse = Pulse::new(
-        redis.clone(),
+        &redis,
         keys.clone(),
         queue.session().to_owned(),
         config.permits,

@@ -51,14 +51,15 @@ impl Pulse {
     /// A pulse that is due at once.
     #[must_use]
     pub fn new(
-        redis: Redis,
+        redis: &Redis,
         keys: Keys,
         session: String,
         permits: usize,
         provider: ProviderHealth,
     ) -> Self {
         Self {
-            redis,
+            // The next one is due soon enough, and the runner does not wait for this one.
+            redis: redis.without_retries(),
             keys,
             session,
             permits,

@@ -209,7 +209,8 @@ impl Queue {
         })
     }
 
-    /// Extends the leases of jobs still being worked on; `false` for one that another holder has.
+    /// Extends the leases of jobs still being worked on; `false` for one that another holder has. Tried
+    /// once: it may be sent again any time.
     pub async fn extend(&self, held: &[(JobId, String)]) -> Result<Vec<bool>, RedisError> {
         if held.is_empty() {
             return Ok(Vec::new());
@@ -220,7 +221,7 @@ impl Queue {
                 .flat_map(|(id, token)| [id.to_string(), token.clone()]),
         );
         let reply = self
-            .redis
+            .call_once
             .script(&EXTEND, &self.keys.queue(), &args, Repeat::Harmless)
             .await?;
         reply

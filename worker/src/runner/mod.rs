@@ -41,6 +41,8 @@ const FRUITLESS_WAIT: Backoff = Backoff {
     base: Duration::from_secs(10),
     cap: Duration::from_secs(600),
 };
+/// Leases are extended this often in the time that they last; four times as often after a failure.
+const EXTENDED_EVERY: u32 = 3;
 /// On top of the grace, for settling what finished within it.
 const SETTLE_GRACE: Duration = Duration::from_secs(2);
 
@@ -130,13 +132,14 @@ struct Runner<H> {
 
 impl<H: Handler> Runner<H> {
     async fn work(&mut self, stop: &CancellationToken) {
-        let mut extend_at = Instant::now() + self.queue.lease() / 3;
+        let mut extend_at = Instant::now() + self.queue.lease() / EXTENDED_EVERY;
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep_until(extend_at) => {
-                    self.extend().await;
-                    extend_at = Instant::now() + self.queue.lease() / 3;
+                    let was_extended = self.extend().await;
+                    let often = if was_extended { EXTENDED_EVERY } else { 4 * EXTENDED_EVERY };
+                    extend_at = Instant::now() + self.queue.lease() / often;
                 }
                 Some(result) = self.running.join_next_with_id() => {
                     self.collect(result);
@@ -298,14 +301,15 @@ impl<H: Handler> Runner<H> {
         self.held.insert(task.id(), (record, Instant::now()));
     }
 
-    async fn extend(&self) {
+    /// Extends the leases of what runs; `false` when Redis did not answer.
+    async fn extend(&self) -> bool {
         let held: Vec<_> = self
             .held
             .values()
             .map(|(record, _)| (record.id.clone(), record.token.clone()))
             .collect();
         if held.is_empty() {
-            return;
+            return true;
         }
         match self.queue.extend(&held).await {
             Ok(verdicts) => {
@@ -317,9 +321,12 @@ impl<H: Handler> Runner<H> {
                     );
                     metrics::stale_tokens(lost);
                 }
+                true
             }
-            // The next one is due long before the leases end.
-            Err(error) => tracing::warn!(%error, "leases were not extended"),
+            Err(error) => {
+                tracing::warn!(%error, "leases were not extended");
+                false
+            }
         }
     }
 
