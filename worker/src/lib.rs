@@ -99,13 +99,20 @@ pub async fn run(
         max_attempts: config.max_attempts,
         ..RunnerOptions::default()
     };
-    let working = runner::run(queue, Arc::new(work), options, pulse, ending.clone());
+    // A task of its own: what the main task awaits is woken across threads every time.
+    let working = tokio::spawn(runner::run(
+        queue,
+        Arc::new(work),
+        options,
+        pulse,
+        ending.clone(),
+    ));
     let hard_stop = async {
         ending.cancelled().await;
         tokio::time::sleep(grace + SETTLE_GRACE).await;
     };
     tokio::select! {
-        () = working => {}
+        done = working => done.context("the runner")?,
         // Redis is away, most likely: what is not settled comes back when its lease ends.
         () = hard_stop => tracing::warn!("stopped with results that could not be settled"),
     }

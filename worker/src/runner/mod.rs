@@ -7,6 +7,7 @@ mod poison;
 mod watch;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +102,7 @@ pub async fn run<H: Handler>(
         running: JoinSet::new(),
         held: HashMap::new(),
         finished: Vec::new(),
+        extend_at: Instant::now(),
         clock: None,
     };
     runner.work(&stop).await;
@@ -126,35 +128,67 @@ struct Runner<H> {
     running: JoinSet<Settlement>,
     held: HashMap<Id, (Record, Instant)>,
     finished: Vec<Settlement>,
+    /// When the leases of what runs are to be extended.
+    extend_at: Instant,
     /// Redis's clock when it was last told, and when that was.
     clock: Option<(Millis, Instant)>,
 }
 
 impl<H: Handler> Runner<H> {
     async fn work(&mut self, stop: &CancellationToken) {
-        let mut extend_at = Instant::now() + self.queue.lease() / EXTENDED_EVERY;
+        self.extend_at = Instant::now() + self.queue.lease() / EXTENDED_EVERY;
+        // One timer for all that has its time, and set anew only when something is due before it:
+        // setting timers is a good part of what a short job costs.
+        let mut timer = pin!(sleep_until(Instant::now()));
         while !stop.is_cancelled() {
+            let due = self.due();
+            if due < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep_until(extend_at) => {
-                    let was_extended = self.extend().await;
-                    let often = if was_extended { EXTENDED_EVERY } else { 4 * EXTENDED_EVERY };
-                    extend_at = Instant::now() + self.queue.lease() / often;
-                }
                 Some(result) = self.running.join_next_with_id() => {
                     self.collect(result);
                     self.gather().await;
                     self.exchange(self.free(), stop).await;
                 }
-                () = sleep_until(self.watch.at()), if self.free() > 0 => self.look(stop).await,
-                () = sleep_until(self.pulse.due()), if self.clock.is_some() => {}
+                () = &mut timer => {}
                 notice = self.watch.next(), if !self.watch.is_deaf() => {
                     self.watch.hear(notice.as_ref(), &self.queue);
                 }
             }
-            self.pulse.running(self.running.len());
-            self.pulse.beat(self.clock).await;
+            self.do_what_is_due(stop).await;
         }
+    }
+
+    /// When the next of them is due: a look at the queue, an extension, a heartbeat.
+    fn due(&self) -> Instant {
+        let mut due = self.extend_at;
+        if self.free() > 0 {
+            due = due.min(self.watch.at());
+        }
+        if self.clock.is_some() {
+            due = due.min(self.pulse.due());
+        }
+        due
+    }
+
+    async fn do_what_is_due(&mut self, stop: &CancellationToken) {
+        let now = Instant::now();
+        if now >= self.extend_at {
+            let was_extended = self.extend().await;
+            let often = if was_extended {
+                EXTENDED_EVERY
+            } else {
+                4 * EXTENDED_EVERY
+            };
+            self.extend_at = Instant::now() + self.queue.lease() / often;
+        }
+        if now >= self.watch.at() && self.free() > 0 {
+            self.look(stop).await;
+        }
+        self.pulse.running(self.running.len());
+        self.pulse.beat(self.clock).await;
     }
 
     fn free(&self) -> usize {
