@@ -82,6 +82,11 @@ impl Pulse {
             .map_or_else(Instant::now, |last| last + self.interval())
     }
 
+    fn is_due(&self) -> bool {
+        self.last
+            .is_none_or(|last| last.elapsed() >= self.interval())
+    }
+
     fn interval(&self) -> Duration {
         if self.was_busy { BUSY } else { IDLE }
     }
@@ -89,7 +94,7 @@ impl Pulse {
     /// Sends a heartbeat if one is due and Redis's clock is known.
     pub(crate) async fn beat(&mut self, clock: Option<(Millis, Instant)>) {
         let Some((told, at)) = clock else { return };
-        if Instant::now() < self.due() {
+        if !self.is_due() {
             return;
         }
         let last = self.provider.last();
