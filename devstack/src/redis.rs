@@ -1,21 +1,25 @@
 //! A real `redis-server` as a child process: own port, own data, never outliving its owner.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::redis::{Cmd, Value};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-use self::process::{connect, launch, launch_or_explain};
+pub use self::cluster::{RedisCluster, SlotMove};
+use self::process::{Role, bus_port, connect, launch, launch_or_explain};
 use crate::process::{Process, free_port};
 
+mod cluster;
 mod process;
 
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// Between picking a free port and binding it, another process may take it.
 const PORT_ATTEMPTS: u32 = 5;
+/// About one ephemeral port in five is too high to have a bus port.
+const PORT_DRAWS: u32 = 50;
 
 /// Where a server listens and keeps its data.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +41,7 @@ pub struct RedisServer {
     process: Option<Process>,
     port: u16,
     dir: DataDir,
+    role: Role,
 }
 
 #[derive(Debug)]
@@ -71,28 +76,34 @@ impl RedisServer {
     /// `redis-server` is not installed, the given port is taken, the data cannot be loaded, or it
     /// is not ready within 30 seconds.
     pub async fn start(options: RedisOptions) -> anyhow::Result<Self> {
+        Self::start_as(Role::Standalone, options).await
+    }
+
+    async fn start_as(role: Role, options: RedisOptions) -> anyhow::Result<Self> {
         let dir = DataDir::new(options.data_dir)?;
         let attempts = if options.port == 0 { PORT_ATTEMPTS } else { 1 };
         for _ in 1..attempts {
-            let port = free_port()?;
-            if let Ok(process) = launch(port, dir.path()).await? {
+            let port = port_for(role)?;
+            if let Ok(process) = launch(port, dir.path(), role).await? {
                 return Ok(Self {
                     process: Some(process),
                     port,
                     dir,
+                    role,
                 });
             }
         }
         let port = if options.port == 0 {
-            free_port()?
+            port_for(role)?
         } else {
             options.port
         };
-        let process = launch_or_explain(port, dir.path()).await?;
+        let process = launch_or_explain(port, dir.path(), role).await?;
         Ok(Self {
             process: Some(process),
             port,
             dir,
+            role,
         })
     }
 
@@ -149,7 +160,7 @@ impl RedisServer {
     /// As [`RedisServer::start`]; the server is then not running.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.stop().await?;
-        self.process = Some(launch_or_explain(self.port, self.dir.path()).await?);
+        self.process = Some(launch_or_explain(self.port, self.dir.path(), self.role).await?);
         Ok(())
     }
 
@@ -169,6 +180,18 @@ impl RedisServer {
             .await
             .with_context(|| format!("{name} failed"))
     }
+}
+
+/// A free port, and for a node of a cluster one whose bus port is free too.
+fn port_for(role: Role) -> anyhow::Result<u16> {
+    for _ in 0..PORT_DRAWS {
+        let port = free_port()?;
+        let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if role == Role::Standalone || bus_port(port).is_some_and(is_free) {
+            return Ok(port);
+        }
+    }
+    bail!("no free port with a free bus port")
 }
 
 #[cfg(test)]

@@ -22,6 +22,22 @@ const READY_POLL: Duration = Duration::from_millis(10);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Others call a node of a cluster dead after this long; long enough for a machine that is busy.
+const NODE_TIMEOUT_MS: &str = "3000";
+
+/// What a server is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Standalone,
+    /// A node of a cluster, which also listens on [`bus_port`].
+    Node,
+}
+
+/// Where the nodes of a cluster talk to the one that serves `port`; `None` if it cannot be one.
+pub(super) fn bus_port(port: u16) -> Option<u16> {
+    port.checked_add(10_000)
+}
+
 pub(super) async fn connect(port: u16) -> anyhow::Result<MultiplexedConnection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_WITHIN))
@@ -32,8 +48,12 @@ pub(super) async fn connect(port: u16) -> anyhow::Result<MultiplexedConnection> 
         .await?)
 }
 
-pub(super) async fn launch_or_explain(port: u16, dir: &Path) -> anyhow::Result<Process> {
-    match launch(port, dir).await? {
+pub(super) async fn launch_or_explain(
+    port: u16,
+    dir: &Path,
+    role: Role,
+) -> anyhow::Result<Process> {
+    match launch(port, dir, role).await? {
         Ok(process) => Ok(process),
         Err(status) => {
             bail!(
@@ -45,8 +65,12 @@ pub(super) async fn launch_or_explain(port: u16, dir: &Path) -> anyhow::Result<P
 }
 
 /// The ready process, or how it ended before it was ready.
-pub(super) async fn launch(port: u16, dir: &Path) -> anyhow::Result<Result<Process, ExitStatus>> {
-    let mut process = spawn_server(port, dir)?;
+pub(super) async fn launch(
+    port: u16,
+    dir: &Path,
+    role: Role,
+) -> anyhow::Result<Result<Process, ExitStatus>> {
+    let mut process = spawn_server(port, dir, role)?;
     let deadline = Instant::now() + READY_WITHIN;
     while !is_ready(port, process.pid()).await {
         if let Some(status) = process.ended()? {
@@ -63,7 +87,7 @@ pub(super) async fn launch(port: u16, dir: &Path) -> anyhow::Result<Result<Proce
     Ok(Ok(process))
 }
 
-fn spawn_server(port: u16, dir: &Path) -> anyhow::Result<Process> {
+fn spawn_server(port: u16, dir: &Path, role: Role) -> anyhow::Result<Process> {
     let mut command = Command::new(BINARY);
     command
         .args([
@@ -88,6 +112,10 @@ fn spawn_server(port: u16, dir: &Path) -> anyhow::Result<Process> {
         .arg(dir.join(LOG_FILE))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    if role == Role::Node {
+        command.args(["--cluster-enabled", "yes"]);
+        command.args(["--cluster-node-timeout", NODE_TIMEOUT_MS]);
+    }
     match Process::spawn(&mut command) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             bail!("{BINARY} not found: run `make deps`")

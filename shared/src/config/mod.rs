@@ -7,6 +7,7 @@
 mod common;
 mod reader;
 mod redis;
+mod seeds;
 
 use std::process::ExitCode;
 

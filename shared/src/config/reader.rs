@@ -167,6 +167,11 @@ impl Reader {
         url
     }
 
+    /// Remembers an effective value that was read elsewhere; it must hold no secret.
+    pub fn show(&mut self, name: &'static str, value: String) {
+        self.effective.push((name, value));
+    }
+
     /// A secret from `NAME` or from the file that `NAME_FILE` names; `None` when neither is set.
     pub fn secret(
         &mut self,

@@ -4,6 +4,7 @@ use clap::Args;
 use url::{Host, Url};
 
 use super::reader::{Reader, Secret};
+use super::seeds;
 use crate::redis::{Keys, RedisOptions, Target};
 
 /// Flags and variables about Redis.
@@ -18,7 +19,8 @@ pub struct RedisArgs {
     /// File that holds the Upstash REST token
     #[arg(long, env = "UPSTASH_REDIS_REST_TOKEN_FILE")]
     upstash_redis_rest_token_file: Option<String>,
-    /// redis:// or rediss:// with host, port and credentials
+    /// redis:// or rediss:// with host, port and credentials; redis+cluster:// or rediss+cluster://
+    /// with one or more nodes, host:port[,host:port...]
     #[arg(long, env = "REDIS_URL")]
     redis_url: Option<String>,
     /// Host of a Redis over RESP, instead of an URL
@@ -162,16 +164,17 @@ impl RedisArgs {
     }
 
     fn resp(&self, reader: &mut Reader) -> Option<Target> {
+        if let Some(raw) = self.redis_url.as_deref()
+            && let Some(seeds) = seeds::parse(raw)
+        {
+            return self.cluster(reader, seeds);
+        }
+        let schemes = ["redis", "rediss", "redis+cluster", "rediss+cluster"];
         let given = match &self.redis_url {
-            Some(raw) => Some(reader.url("REDIS_URL", raw, &["redis", "rediss"])?),
+            Some(raw) => Some(reader.url("REDIS_URL", raw, &schemes)?),
             None => None,
         };
-        let password = reader.secret(
-            "REDIS_PASSWORD",
-            self.redis_password.as_deref(),
-            self.redis_password_file.as_deref(),
-            1,
-        );
+        let password = self.password(reader);
         let Some(host) = &self.redis_host else {
             return Some(Target::Resp {
                 url: self.with_credentials(given?, password).to_string(),
@@ -199,6 +202,42 @@ impl RedisArgs {
         Some(Target::Resp {
             url: self.with_credentials(url, password).to_string(),
         })
+    }
+
+    fn cluster(
+        &self,
+        reader: &mut Reader,
+        seeds: Result<Vec<Url>, &'static str>,
+    ) -> Option<Target> {
+        let password = self.password(reader);
+        if self.redis_host.is_some() {
+            reader.problem(
+                "REDIS_HOST",
+                "names one server, but REDIS_URL is a cluster's; keep the one that is meant",
+            );
+        }
+        let seeds = match seeds {
+            Ok(seeds) => seeds,
+            Err(problem) => {
+                reader.problem("REDIS_URL", problem);
+                return None;
+            }
+        };
+        reader.show("REDIS_URL", seeds::shown(&seeds));
+        let with_credentials =
+            |seed: Url| self.with_credentials(seed, password.clone()).to_string();
+        Some(Target::Cluster {
+            seeds: seeds.into_iter().map(with_credentials).collect(),
+        })
+    }
+
+    fn password(&self, reader: &mut Reader) -> Option<Secret> {
+        reader.secret(
+            "REDIS_PASSWORD",
+            self.redis_password.as_deref(),
+            self.redis_password_file.as_deref(),
+            1,
+        )
     }
 
     fn with_credentials(&self, mut url: Url, password: Option<Secret>) -> Url {
@@ -245,7 +284,7 @@ mod tests {
     fn resp_url(args: &[&str]) -> String {
         match read(args).unwrap() {
             Target::Resp { url } => url,
-            Target::Upstash { .. } => panic!("not RESP"),
+            other => panic!("not RESP: {other:?}"),
         }
     }
 
@@ -288,6 +327,40 @@ mod tests {
             "--redis-port=1",
         ]);
         assert!(error.unwrap_err().contains("another server"));
+    }
+
+    #[test]
+    fn a_cluster_has_several_nodes_and_one_set_of_credentials() {
+        let args = [
+            "--redis-url=rediss+cluster://a.example.com:7000,[::1]:7001,b",
+            "--redis-username=app",
+            "--redis-password=p@ss/word",
+        ];
+        let Target::Cluster { seeds } = read(&args).unwrap() else {
+            panic!("not a cluster");
+        };
+        assert_eq!(
+            seeds,
+            [
+                "rediss://app:p%40ss%2Fword@a.example.com:7000",
+                "rediss://app:p%40ss%2Fword@[::1]:7001",
+                "rediss://app:p%40ss%2Fword@b:6379",
+            ]
+        );
+        let error = read(&["--redis-url=redis+cluster://a:1", "--redis-host=a"]).unwrap_err();
+        assert!(error.contains("REDIS_HOST: names one server"), "{error}");
+    }
+
+    #[test]
+    fn a_cluster_counts_as_a_kind_of_redis() {
+        let args = [
+            "--upstash-redis-rest-url=https://x.upstash.io",
+            "--upstash-redis-rest-token=t",
+            "--redis-url=redis+cluster://a:1",
+        ];
+        assert!(read(&args).unwrap_err().contains("keep the one"));
+        let error = read(&["--redis-url=redis-cluster://a:1"]).unwrap_err();
+        assert!(error.contains("redis+cluster://"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Redis behind one interface: Upstash's REST API or RESP, decided here and nowhere else.
+//! Redis behind one interface: Upstash's REST API, RESP, or a cluster; decided here and nowhere else.
 
+mod cluster;
 mod command;
 mod error;
 pub mod keys;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use cluster::Cluster;
 pub use command::Command;
 pub use error::{RedisError, ServerError};
 pub use keys::Keys;
@@ -56,6 +58,12 @@ pub enum Target {
         /// `redis://` or `rediss://`, with credentials if it needs them.
         url: String,
     },
+    /// A Redis Cluster over RESP.
+    Cluster {
+        /// Nodes to begin with, at least one: `redis://` or `rediss://`, all with the same scheme
+        /// and credentials, which are used for every other node too.
+        seeds: Vec<String>,
+    },
 }
 
 impl std::fmt::Debug for Target {
@@ -63,6 +71,7 @@ impl std::fmt::Debug for Target {
         f.write_str(match self {
             Self::Upstash { .. } => "Upstash",
             Self::Resp { .. } => "Resp",
+            Self::Cluster { .. } => "Cluster",
         })
     }
 }
@@ -83,6 +92,7 @@ pub struct Redis {
 enum Transport {
     Upstash(Upstash),
     Resp(Box<Resp>),
+    Cluster(Cluster),
 }
 
 impl std::fmt::Debug for Redis {
@@ -109,6 +119,7 @@ impl Redis {
                 Transport::Upstash(Upstash::new(url, token, connect, command)?)
             }
             Target::Resp { url } => Transport::Resp(Box::new(Resp::new(url, connect, command)?)),
+            Target::Cluster { seeds } => Transport::Cluster(Cluster::new(seeds, connect, command)?),
         };
         let backoff = Backoff {
             base: options.retry_delay,
@@ -122,12 +133,12 @@ impl Redis {
         })
     }
 
-    /// `upstash` or `resp`.
+    /// `upstash` or `resp`, which is a cluster's too.
     #[must_use]
     pub fn transport_name(&self) -> &'static str {
         match self.transport {
             Transport::Upstash(_) => "upstash",
-            Transport::Resp(_) => "resp",
+            Transport::Resp(_) | Transport::Cluster(_) => "resp",
         }
     }
 
@@ -141,6 +152,7 @@ impl Redis {
     }
 
     /// Runs several reads in one round trip, in order, not atomically. Fails if any of them fails.
+    /// In a cluster all run on the node that owns the keys, so that `TIME` is that node's clock.
     pub async fn read(&self, commands: &[Command]) -> Result<Vec<Reply>, RedisError> {
         let replies = self.attempt(commands, Repeat::Harmless).await?;
         replies
@@ -243,6 +255,7 @@ impl Redis {
         let result = match &self.transport {
             Transport::Upstash(upstash) => upstash.execute(batch).await,
             Transport::Resp(resp) => resp.execute(batch).await,
+            Transport::Cluster(cluster) => cluster.execute(batch).await,
         };
         let outcome = result.as_ref().err().map_or("ok", RedisError::kind);
         let transport = self.transport_name();

@@ -1,11 +1,11 @@
 //! Redis over RESP2: any `redis-server`, plain or TLS.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Pipeline, Value};
-use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use super::error::{RedisError, ServerError};
 use super::reply::Reply;
@@ -16,7 +16,11 @@ use super::{Batch, BatchReply};
 pub(super) struct Resp {
     client: Client,
     config: Arc<AsyncConnectionConfig>,
-    connection: Arc<Mutex<Option<MultiplexedConnection>>>,
+    /// Longest wait for a connection.
+    patience: Duration,
+    ready: Arc<Mutex<Option<MultiplexedConnection>>>,
+    /// Held while connecting, so that a crowd of callers opens one connection.
+    connecting: Arc<tokio::sync::Mutex<()>>,
     address: String,
 }
 
@@ -31,14 +35,16 @@ impl Resp {
         Ok(Self {
             client,
             config: Arc::new(config),
-            connection: Arc::default(),
+            patience: connect,
+            ready: Arc::default(),
+            connecting: Arc::default(),
             address,
         })
     }
 
     /// Sends a batch down one connection, in order; other tasks' commands may come in between.
     pub(super) async fn execute(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
-        let mut connection = self.connected().await?;
+        let mut connection = self.connect().await?;
         let mut pipeline = Pipeline::with_capacity(batch.len());
         for command in batch {
             let mut parts = command.parts().iter();
@@ -55,24 +61,48 @@ impl Resp {
             Ok(values) => values.into_iter().map(reply).collect(),
             Err(error) => {
                 // A timed-out or broken connection may still owe replies: never reuse it.
-                *self.connection.lock().await = None;
+                self.keep(None);
                 Err(RedisError::Unclear(error.to_string()))
             }
         }
     }
 
-    async fn connected(&self) -> Result<MultiplexedConnection, RedisError> {
-        let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref() {
-            return Ok(connection.clone());
+    /// The open connection, or a new one.
+    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        if let Some(connection) = self.ready() {
+            return Ok(connection);
+        }
+        // Behind others that wait for a dead server, each for as long as it may.
+        let Ok(_alone) = timeout(self.patience, self.connecting.lock()).await else {
+            return Err(RedisError::Unreachable {
+                address: self.address.clone(),
+                cause: "no connection in time".into(),
+            });
+        };
+        if let Some(connection) = self.ready() {
+            return Ok(connection);
         }
         let connection = self
             .client
             .get_multiplexed_async_connection_with_config(&self.config)
             .await
             .map_err(|error| self.connect_error(&error))?;
-        *slot = Some(connection.clone());
+        self.keep(Some(connection.clone()));
         Ok(connection)
+    }
+
+    /// Whether a connection is open, as far as we know; never waits.
+    pub(super) fn is_connected(&self) -> bool {
+        self.ready().is_some()
+    }
+
+    fn ready(&self) -> Option<MultiplexedConnection> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.clone()
+    }
+
+    fn keep(&self, connection: Option<MultiplexedConnection>) {
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
     fn connect_error(&self, error: &redis::RedisError) -> RedisError {

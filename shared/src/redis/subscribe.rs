@@ -89,14 +89,9 @@ async fn listen(
     sender: &mpsc::Sender<Notice>,
 ) -> Result<(), RedisError> {
     match &redis.transport {
-        Transport::Resp(resp) => {
-            let pubsub = established(resp.listen(channel)).await?;
-            tell(sender, Notice::Connected);
-            let mut messages = pubsub.into_on_message();
-            while let Some(message) = messages.next().await {
-                let payload = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
-                tell(sender, Notice::Message(payload));
-            }
+        Transport::Resp(resp) => relay(established(resp.listen(channel)).await?, sender).await,
+        Transport::Cluster(cluster) => {
+            relay(established(cluster.listen(channel)).await?, sender).await;
         }
         Transport::Upstash(upstash) => {
             let mut response = established(upstash.listen(channel)).await?;
@@ -116,6 +111,16 @@ async fn listen(
         }
     }
     Ok(())
+}
+
+/// Tells of what is published until the connection ends.
+async fn relay(pubsub: redis::aio::PubSub, sender: &mpsc::Sender<Notice>) {
+    tell(sender, Notice::Connected);
+    let mut messages = pubsub.into_on_message();
+    while let Some(message) = messages.next().await {
+        let payload = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
+        tell(sender, Notice::Message(payload));
+    }
 }
 
 /// A server that accepts and then says nothing must not keep a subscription waiting for ever.

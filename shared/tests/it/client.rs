@@ -237,6 +237,7 @@ async fn refused_credentials_are_told_apart_and_not_tried_again(rig: Rig) {
                 Target::Resp { url: url.clone() },
             ]
         }
+        Target::Cluster { .. } => panic!("a rig has one server"),
     };
     for target in targets {
         let mut options = options(target);
