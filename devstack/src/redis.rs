@@ -34,7 +34,8 @@ pub struct RedisOptions {
 /// A running (or stopped, or killed) `redis-server` on `127.0.0.1`.
 ///
 /// Every write is in the operating system's hands before it is acknowledged (append-only file,
-/// `appendfsync everysec`), so data survive [`RedisServer::kill`] though not a power cut.
+/// `appendfsync no`), so data survive [`RedisServer::kill`] though not a power cut. `everysec` would
+/// be weaker here: while it syncs, Redis holds writes back that it has acknowledged already.
 /// Dropping the value kills the process.
 #[derive(Debug)]
 pub struct RedisServer {

@@ -42,16 +42,23 @@ impl RedisCluster {
         for _ in 0..NODES {
             nodes.push(RedisServer::start_as(Role::Node, RedisOptions::default()).await?);
         }
-        let cluster = Self { nodes };
-        for (place, node) in (0..).zip(&cluster.nodes) {
+        let first_port = nodes[0].addr().port().to_string();
+        for (place, node) in (0..).zip(&nodes) {
             let (first, last) = slots_of(place);
             let (first, last) = (first.to_string(), last.to_string());
             node.command(&["CLUSTER", "ADDSLOTSRANGE", &first, &last])
                 .await?;
-            let port = cluster.nodes[0].addr().port().to_string();
-            node.command(&["CLUSTER", "MEET", "127.0.0.1", &port])
+            // Nodes with one epoch in common settle on others later, and until then a slot that
+            // has just moved may be taken back.
+            let epoch = (place + 1).to_string();
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch])
                 .await?;
         }
+        for node in &nodes[1..] {
+            node.command(&["CLUSTER", "MEET", "127.0.0.1", &first_port])
+                .await?;
+        }
+        let cluster = Self { nodes };
         cluster.agreed().await?;
         Ok(cluster)
     }

@@ -98,14 +98,7 @@ fn spawn_server(port: u16, dir: &Path, role: Role) -> anyhow::Result<Process> {
             "--daemonize",
             "no",
         ])
-        .args([
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "everysec",
-            "--save",
-            "",
-        ])
+        .args(["--appendonly", "yes", "--appendfsync", "no", "--save", ""])
         .arg("--dir")
         .arg(dir)
         .arg("--logfile")

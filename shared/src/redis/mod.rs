@@ -171,6 +171,10 @@ impl Redis {
         repeat: Repeat,
     ) -> Result<Reply, RedisError> {
         let source = script.source(matches!(self.transport, Transport::Upstash(_)));
+        let mut keys = keys.to_vec();
+        if matches!(self.transport, Transport::Cluster(_)) {
+            keys.extend(cluster::fence(&keys));
+        }
         let call = |name: &str, body: &str| {
             Command::new(name)
                 .arg(body)

@@ -10,6 +10,7 @@
 mod rig;
 
 mod client;
+mod cluster;
 mod cost;
 mod events;
 mod leases;

@@ -120,6 +120,14 @@ impl Cluster {
     }
 }
 
+/// A key beside the keys of a script that never exists, so that no script runs while their slot is
+/// being moved: the nodes answer `TRYAGAIN` to it instead. Without it a node that still has all the keys
+/// would begin, and break off in the middle, half done, once the script looks at a set that it emptied
+/// (Redis Cluster specification, "Multiple keys operations"; seen with Redis 7.0).
+pub(super) fn fence(keys: &[String]) -> Option<String> {
+    keys.first().map(|key| format!("{key}:never"))
+}
+
 fn has_code(reply: &Result<Reply, ServerError>, codes: &[&str]) -> bool {
     matches!(reply, Err(error) if codes.contains(&error.code.as_str()))
 }

@@ -1,6 +1,7 @@
 //! The nodes that we know of, and how to get hold of one that answers.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,9 +23,15 @@ const HEAD_START: Duration = Duration::from_millis(100);
 pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     pub(super) resp: Resp,
+    /// It told of its cluster once, so it is part of one.
+    is_member: Arc<AtomicBool>,
 }
 
 impl Node {
+    fn is_ready(&self) -> bool {
+        self.resp.is_connected() && self.is_member.load(Ordering::Relaxed)
+    }
+
     pub(super) fn unreachable(&self, cause: String) -> RedisError {
         RedisError::Unreachable {
             address: self.endpoint.to_string(),
@@ -59,7 +66,11 @@ impl Dial {
             return Err(RedisError::Protocol(format!("{endpoint:?} is no address")));
         }
         let resp = Resp::new(url.as_str(), self.connect, self.command)?;
-        Ok(Node { endpoint, resp })
+        Ok(Node {
+            endpoint,
+            resp,
+            is_member: Arc::default(),
+        })
     }
 }
 
@@ -93,17 +104,17 @@ impl Nodes {
         })
     }
 
-    /// A connected node: the most promising one if it is connected, else whichever is first to be.
+    /// A connected node of the cluster: the most promising one if it is connected, else whichever is first to be.
     pub(super) async fn reach(&self) -> Result<Node, RedisError> {
         let known: Vec<Node> = self.lock().iter().cloned().collect();
-        if let Some(first) = known.first().filter(|node| node.resp.is_connected()) {
+        if let Some(first) = known.first().filter(|node| node.is_ready()) {
             return Ok(first.clone());
         }
         let names: Vec<_> = known.iter().map(|node| node.endpoint.to_string()).collect();
         let races = known.into_iter().zip(0_u32..).map(|(node, rank)| {
             Box::pin(async move {
                 tokio::time::sleep(HEAD_START * rank).await;
-                let is_new = !node.resp.is_connected();
+                let is_new = !node.is_ready();
                 node.resp.connect().await.map(|_| (node, is_new))
             })
         });
@@ -133,7 +144,7 @@ impl Nodes {
             Some(node) => node,
             None => self.dial.node(endpoint)?,
         };
-        if !node.resp.is_connected() {
+        if !node.is_ready() {
             node.resp.connect().await?;
             self.survey(&node).await?;
         }
@@ -169,7 +180,10 @@ impl Nodes {
             other => other,
         })?;
         match answer.into_iter().next() {
-            Some(Ok(slots)) => self.learn(node, Endpoint::of_slots(slots, &node.endpoint.host)),
+            Some(Ok(slots)) => {
+                node.is_member.store(true, Ordering::Relaxed);
+                self.learn(node, Endpoint::of_slots(slots, &node.endpoint.host))
+            }
             Some(Err(error)) if error.is_passing() => Err(RedisError::Server(error)),
             // Several servers that are no cluster would each hold a part of the truth.
             Some(Err(error)) => Err(RedisError::Refused(format!(
