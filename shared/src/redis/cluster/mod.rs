@@ -123,7 +123,7 @@ impl Cluster {
 /// A key beside the keys of a script that never exists, so that no script runs while their slot is
 /// being moved: the nodes answer `TRYAGAIN` to it instead. Without it a node that still has all the keys
 /// would begin, and break off in the middle, half done, once the script looks at a set that it emptied
-/// (Redis Cluster specification, "Multiple keys operations"; seen with Redis 7.0).
+/// (Redis Cluster specification on multi-key operations; the breaking off was seen with Redis 7.0).
 pub(super) fn fence(keys: &[String]) -> Option<String> {
     keys.first().map(|key| format!("{key}:never"))
 }

@@ -104,7 +104,8 @@ impl Nodes {
         })
     }
 
-    /// A connected node of the cluster: the most promising one if it is connected, else whichever is first to be.
+    /// A connected node of the cluster: the most promising one if it is connected, else whichever is
+    /// first to be.
     pub(super) async fn reach(&self) -> Result<Node, RedisError> {
         let known: Vec<Node> = self.lock().iter().cloned().collect();
         if let Some(first) = known.first().filter(|node| node.is_ready()) {
