@@ -259,7 +259,8 @@ impl Redis {
         let result = match &self.transport {
             Transport::Upstash(upstash) => upstash.execute(batch).await,
             Transport::Resp(resp) => resp.execute(batch).await,
-            Transport::Cluster(cluster) => cluster.execute(batch).await,
+            // Boxed, or every future that talks to Redis would have room for connecting to a cluster.
+            Transport::Cluster(cluster) => Box::pin(cluster.execute(batch)).await,
         };
         let outcome = result.as_ref().err().map_or("ok", RedisError::kind);
         let transport = self.transport_name();

@@ -42,7 +42,8 @@ impl Resp {
         })
     }
 
-    /// Sends a batch down one connection, in order; other tasks' commands may come in between.
+    /// Sends a batch down one connection, in order and in one piece; between its commands only those of
+    /// other connections may be carried out.
     pub(super) async fn execute(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
         let mut connection = self.connect().await?;
         let mut pipeline = Pipeline::with_capacity(batch.len());
@@ -72,7 +73,7 @@ impl Resp {
         if let Some(connection) = self.ready() {
             return Ok(connection);
         }
-        // Behind others that wait for a dead server, each for as long as it may.
+        // A crowd in front of a dead server must not wait its time out one after the other.
         let Ok(_alone) = timeout(self.patience, self.connecting.lock()).await else {
             return Err(RedisError::Unreachable {
                 address: self.address.clone(),
