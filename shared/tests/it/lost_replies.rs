@@ -173,6 +173,7 @@ async fn a_repeated_checkpoint_and_extension_are_applied(rig: Rig) {
         .await
         .unwrap();
     rig.arm(Trouble::LostReply, "EVALSHA");
+    session.extend(&held).await.unwrap_err();
     assert_eq!(session.extend(&held).await.unwrap(), [true]);
     rig.arm(Trouble::LostReply, "EVALSHA");
     let again = session.checkpoint(&job.id, &job.token, &i1, None, &status);
