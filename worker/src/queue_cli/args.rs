@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand, value_parser};
+use clap::{ArgGroup, Args, Subcommand, value_parser};
 use shared::queue::{JobKind, JobState, QueueAdmin, Scope};
 
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
@@ -41,12 +41,12 @@ pub(super) enum QueueCommand {
         id: String,
     },
     /// Let dead jobs begin anew
+    #[command(group(ArgGroup::new("which").required(true).args(["id", "all_dead"])))]
     Retry {
         /// The id of a dead job
-        #[arg(required_unless_present = "all_dead")]
         id: Option<String>,
         /// All that are dead now, those that died first before the others
-        #[arg(long, conflicts_with = "id")]
+        #[arg(long)]
         all_dead: bool,
     },
     /// Remove a dead job for good
