@@ -9,6 +9,7 @@
 #[macro_use]
 mod rig;
 
+mod admin;
 mod client;
 mod cost;
 mod events;

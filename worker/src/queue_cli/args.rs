@@ -9,8 +9,12 @@ use shared::queue::{JobKind, JobState, QueueAdmin, Scope};
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const MAX_OFFSET: u64 = 1_000_000_000;
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration.
+Which Redis is told by the same variables as for the worker; no other is needed.";
+
 /// The work queue as one command sees it.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct QueueArgs {
     #[command(subcommand)]
     pub(super) command: QueueCommand,
@@ -28,7 +32,7 @@ pub(super) enum QueueCommand {
         /// Which jobs
         #[arg(value_parser = states())]
         state: JobState,
-        /// How many at most
+        /// How many at most (1 to 100)
         #[arg(long, default_value = "50", value_parser = value_parser!(u64).range(1..=QueueAdmin::PAGE as u64))]
         limit: u64,
         /// How many to pass over

@@ -84,27 +84,47 @@ pub(super) fn page(page: &PageView, offset: u64) -> String {
 
 /// The jobs of a page in columns that suit their state.
 pub(super) fn jobs(page: &PageView) -> String {
-    let is_leased = page.state == JobState::Leased;
+    match page.state {
+        JobState::Leased => held(page),
+        JobState::Due | JobState::Delayed | JobState::Paused | JobState::Dead => free(page),
+    }
+}
+
+/// Who holds them, in full.
+fn held(page: &PageView) -> String {
+    let mut table = Table::new([
+        ("ID", Align::Left),
+        ("LEASE ENDS", Align::Right),
+        ("TRIES", Align::Right),
+        ("HOLDER", Align::Left),
+    ]);
+    for job in &page.jobs {
+        table.row([
+            job.id.clone(),
+            age(job, page.now),
+            job.attempts.to_string(),
+            job.holder.clone().unwrap_or_default(),
+        ]);
+    }
+    table.text()
+}
+
+/// What they failed with, if they did.
+fn free(page: &PageView) -> String {
     let mut table = Table::new([
         ("ID", Align::Left),
         (time_heading(page.state), Align::Right),
         ("PRIORITY", Align::Left),
         ("TRIES", Align::Right),
-        (if is_leased { "HOLDER" } else { "LAST ERROR" }, Align::Left),
+        ("LAST ERROR", Align::Left),
     ]);
     for job in &page.jobs {
-        let remark = if is_leased {
-            job.holder.as_ref()
-        } else {
-            job.errors.first()
-        };
         table.row([
             job.id.clone(),
-            job.time
-                .map_or_else(String::new, |time| relative(time, page.now)),
+            age(job, page.now),
             job.priority.map_or("", Priority::as_str).to_owned(),
             job.attempts.to_string(),
-            remark.cloned().unwrap_or_default(),
+            job.errors.first().cloned().unwrap_or_default(),
         ]);
     }
     table.text()
@@ -118,6 +138,11 @@ fn time_heading(state: JobState) -> &'static str {
         JobState::Paused => "",
         JobState::Dead => "DIED",
     }
+}
+
+fn age(job: &JobView, now: Millis) -> String {
+    job.time
+        .map_or_else(String::new, |time| relative(time, now))
 }
 
 fn relative(time: JobTime, now: Millis) -> String {
@@ -176,7 +201,7 @@ pub(super) fn retried(retried: &RetriedView) -> String {
 
 pub(super) fn revival(revival: RevivalView) -> String {
     let RevivalView { retried, remaining } = revival;
-    format!("{retried} jobs are due again, {remaining} are dead\n")
+    format!("retried {retried}, {remaining} remain dead\n")
 }
 
 pub(super) fn dropped(dropped: &DroppedView) -> String {

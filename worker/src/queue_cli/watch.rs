@@ -145,10 +145,11 @@ impl Screen {
             None => (WIDTH, HEIGHT),
         };
         let lines = view.lines().take(height);
+        // A line is emptied before it is written: after its last column that would take a character.
         let lines: Vec<_> = lines
-            .map(|line| format!("{}\x1b[K", cut(line, width)))
+            .map(|line| format!("\x1b[K{}", cut(line, width)))
             .collect();
-        self.write(&format!("\x1b[H{}\x1b[J", lines.join("\r\n")))
+        self.write(&format!("\x1b[H{}\x1b[J", lines.join("\n")))
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {

@@ -33,7 +33,7 @@ async fn all_dead_jobs_begin_anew() {
     let retried = bench.json(&["retry", "--all-dead"]).await;
     assert_eq!(retried, json!({"retried": 103, "remaining": 0}));
     let retried = bench.text(&["retry", "--all-dead"]).await;
-    assert_eq!(retried, "0 jobs are due again, 0 are dead\n");
+    assert_eq!(retried, "retried 0, 0 remain dead\n");
     assert_eq!(bench.json(&["stats"]).await["due"], 103);
 }
 
