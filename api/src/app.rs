@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::admin::Readiness;
+use shared::queue::QueueAdmin;
 use shared::store::Store;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use crate::config::Limits;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
-use crate::handlers::{Input, health, instances, operations};
+use crate::handlers::{Input, health, instances, jobs, operations, queue};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
 use crate::target::Target;
@@ -32,6 +33,7 @@ const MAX_SHOWN_PATH: usize = 256;
 /// What handlers may touch.
 pub(crate) struct App {
     pub(crate) store: Store,
+    pub(crate) queue: QueueAdmin,
     pub(crate) readiness: Readiness,
     pub(crate) health: Health,
     pub(crate) traffic: Traffic,
@@ -56,6 +58,7 @@ impl App {
         draining: CancellationToken,
     ) -> Self {
         Self {
+            queue: QueueAdmin::new(store.redis().clone(), store.keys().clone()),
             store,
             readiness,
             health: Health::new(),
@@ -153,6 +156,14 @@ impl App {
             Endpoint::ReadInstance => instances::read(self, input).await,
             Endpoint::DeleteInstance => instances::delete(self, input).await,
             Endpoint::ReadOperation => operations::read(self, input).await,
+            Endpoint::ListJobs => jobs::list(self, input).await,
+            Endpoint::ReadJob => jobs::read(self, input).await,
+            Endpoint::RetryJob => jobs::retry(self, input).await,
+            Endpoint::RetryDeadJobs => jobs::retry_dead(self, input).await,
+            Endpoint::DropJob => jobs::drop_dead(self, input).await,
+            Endpoint::QueueStats => queue::stats(self).await,
+            Endpoint::PauseQueue => queue::pause(self, input).await,
+            Endpoint::ResumeQueue => queue::resume(self, input).await,
             Endpoint::Health => Ok(health::health(self).await),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
+use shared::queue::JobState;
 use shared::redis::RedisError;
 use shared::store::StoreError;
 
@@ -31,6 +32,10 @@ pub(crate) enum ApiError {
     NoInstance(String),
     #[error("no such operation: {0}")]
     NoOperation(String),
+    #[error("no such job: {0}")]
+    NoJob(String),
+    #[error("{id} is {state}, not dead")]
+    JobNotDead { id: String, state: JobState },
     #[error("the name is held by {holder}")]
     NameTaken { name: String, holder: String },
     #[error("the instance kept changing under our hands")]
@@ -83,6 +88,12 @@ pub(crate) enum Retry {
     Soon,
 }
 
+impl From<RedisError> for ApiError {
+    fn from(error: RedisError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 const INTERNAL: (StatusCode, &str) = (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR");
 
 impl ApiError {
@@ -117,6 +128,8 @@ impl ApiError {
             Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::NoInstance(_) => (S::NOT_FOUND, "INSTANCE_NOT_FOUND"),
             Self::NoOperation(_) => (S::NOT_FOUND, "OPERATION_NOT_FOUND"),
+            Self::NoJob(_) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
+            Self::JobNotDead { .. } => (S::CONFLICT, "JOB_NOT_DEAD"),
             Self::NameTaken { .. } => (S::CONFLICT, "INSTANCE_ALREADY_EXISTS"),
             Self::Contended => (S::CONFLICT, "RESOURCE_CONFLICT"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
@@ -144,6 +157,8 @@ impl ApiError {
             }
             Self::NoInstance(id) => format!("Instance not found: {id}"),
             Self::NoOperation(id) => format!("Operation not found: {id}"),
+            Self::NoJob(id) => format!("Job not found: {id}"),
+            Self::JobNotDead { id, state } => format!("Job {id} is {state}, not dead"),
             Self::NameTaken { name, holder } => {
                 format!("An instance named {name} already exists: {holder}")
             }
@@ -178,6 +193,8 @@ impl ApiError {
             | Self::MethodNotAllowed { .. }
             | Self::NoInstance(_)
             | Self::NoOperation(_)
+            | Self::NoJob(_)
+            | Self::JobNotDead { .. }
             | Self::NameTaken { .. }
             | Self::BodyTooLarge { .. }
             | Self::MediaType
@@ -204,6 +221,8 @@ impl ApiError {
             | Self::NoRoute { .. }
             | Self::NoInstance(_)
             | Self::NoOperation(_)
+            | Self::NoJob(_)
+            | Self::JobNotDead { .. }
             | Self::NameTaken { .. }
             | Self::Contended
             | Self::Overdue

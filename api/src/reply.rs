@@ -39,6 +39,15 @@ impl Reply {
             ..self
         }
     }
+
+    /// Done, and nothing to tell.
+    pub(crate) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            body: Bytes::new(),
+            location: None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -80,11 +89,14 @@ pub(crate) fn response(
         }
         Err(error) => error_response(error, context),
     };
+    let has_body = response.status() != StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
+    if has_body {
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        );
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REQUEST_ID, context.request_id.header());
     headers.insert(CORRELATION_ID, context.correlation_id.header());

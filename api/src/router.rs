@@ -13,12 +13,20 @@ pub(crate) enum Endpoint {
     ReadInstance,
     DeleteInstance,
     ReadOperation,
+    ListJobs,
+    QueueStats,
+    RetryDeadJobs,
+    ReadJob,
+    DropJob,
+    RetryJob,
+    PauseQueue,
+    ResumeQueue,
     Health,
     Live,
     Ready,
 }
 
-static RESOURCES: [Resource; 6] = [
+static RESOURCES: [Resource; 13] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -36,6 +44,38 @@ static RESOURCES: [Resource; 6] = [
     Resource {
         pattern: "/api/operations/{id}",
         methods: &[(Verb::Get, Endpoint::ReadOperation)],
+    },
+    Resource {
+        pattern: "/api/jobs",
+        methods: &[(Verb::Get, Endpoint::ListJobs)],
+    },
+    // The ids of jobs have a colon, so none of them is called `stats` or `dead`.
+    Resource {
+        pattern: "/api/jobs/stats",
+        methods: &[(Verb::Get, Endpoint::QueueStats)],
+    },
+    Resource {
+        pattern: "/api/jobs/dead/retry",
+        methods: &[(Verb::Post, Endpoint::RetryDeadJobs)],
+    },
+    Resource {
+        pattern: "/api/jobs/{id}",
+        methods: &[
+            (Verb::Get, Endpoint::ReadJob),
+            (Verb::Delete, Endpoint::DropJob),
+        ],
+    },
+    Resource {
+        pattern: "/api/jobs/{id}/retry",
+        methods: &[(Verb::Post, Endpoint::RetryJob)],
+    },
+    Resource {
+        pattern: "/api/queue/pause",
+        methods: &[(Verb::Post, Endpoint::PauseQueue)],
+    },
+    Resource {
+        pattern: "/api/queue/resume",
+        methods: &[(Verb::Post, Endpoint::ResumeQueue)],
     },
     Resource {
         pattern: "/health",
@@ -60,18 +100,33 @@ impl Endpoint {
             | Self::ListInstances
             | Self::ReadInstance
             | Self::DeleteInstance
-            | Self::ReadOperation => false,
+            | Self::ReadOperation
+            | Self::ListJobs
+            | Self::QueueStats
+            | Self::RetryDeadJobs
+            | Self::ReadJob
+            | Self::DropJob
+            | Self::RetryJob
+            | Self::PauseQueue
+            | Self::ResumeQueue => false,
         }
     }
 
     /// Reads a body; where this is false a body is ignored.
     pub(crate) fn takes_body(self) -> bool {
         match self {
-            Self::CreateInstance => true,
+            Self::CreateInstance | Self::RetryDeadJobs | Self::PauseQueue | Self::ResumeQueue => {
+                true
+            }
             Self::ListInstances
             | Self::ReadInstance
             | Self::DeleteInstance
             | Self::ReadOperation
+            | Self::ListJobs
+            | Self::QueueStats
+            | Self::ReadJob
+            | Self::DropJob
+            | Self::RetryJob
             | Self::Health
             | Self::Live
             | Self::Ready => false,
@@ -174,6 +229,21 @@ mod tests {
             "/API/instances",
         ] {
             assert!(router.find(path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_name_wins_over_an_id() {
+        let router = Router::new().unwrap();
+        for (path, pattern, id) in [
+            ("/api/jobs/stats", "/api/jobs/stats", ""),
+            ("/api/jobs/dead/retry", "/api/jobs/dead/retry", ""),
+            ("/api/jobs/dead", "/api/jobs/{id}", "dead"),
+            ("/api/jobs/stats/retry", "/api/jobs/{id}/retry", "stats"),
+            ("/api/jobs/cron:x/retry", "/api/jobs/{id}/retry", "cron:x"),
+        ] {
+            let (resource, found) = router.find(path).unwrap();
+            assert_eq!((resource.pattern, found.as_str()), (pattern, id), "{path}");
         }
     }
 

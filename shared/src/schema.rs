@@ -30,6 +30,15 @@ pub async fn connect(config: &RedisConfig) -> Result<Redis, SchemaError> {
     Ok(redis)
 }
 
+/// Connects and checks the layout without claiming an empty deployment, for who only looks.
+pub async fn connect_to_look(config: &RedisConfig) -> Result<Redis, SchemaError> {
+    let redis = Redis::new(&config.options)?;
+    match version(&redis, &config.keys).await? {
+        Some(found) if found != VERSION.to_string() => Err(SchemaError::Unknown { found }),
+        Some(_) | None => Ok(redis),
+    }
+}
+
 /// Checks the layout; an empty deployment is claimed for this version.
 pub async fn ensure(redis: &Redis, keys: &Keys) -> Result<(), SchemaError> {
     let claim = Command::new("SET")

@@ -15,6 +15,7 @@ pub mod outbound;
 mod periodic;
 mod provider;
 pub mod pulse;
+pub mod queue_cli;
 mod reconcile;
 pub mod runner;
 pub mod webhook;

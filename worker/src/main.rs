@@ -4,10 +4,14 @@ use std::process::ExitCode;
 
 use shared::{admin, config, schema, shutdown, telemetry};
 use worker::config::{Cli, CliCommand, WorkerConfig};
+use worker::queue_cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli: Cli = config::parse();
+    if let Some(CliCommand::Queue(args)) = &cli.command {
+        return queue_cli::main(cli.read_redis(), args).await;
+    }
     let (config, effective) = cli.read();
     let config = match config {
         Ok(config) => config,

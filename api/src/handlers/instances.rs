@@ -8,7 +8,8 @@ use shared::model::spec::Request;
 use shared::model::{Desired, InstanceId, OperationId, Phase, Spec};
 use shared::store::{Accepted, Page, Record};
 
-use super::{Input, problem};
+use super::Input;
+use super::query::Query;
 use crate::app::App;
 use crate::error::{ApiError, Problem};
 use crate::reply::Reply;
@@ -138,26 +139,13 @@ fn instance_id(input: &Input) -> Result<InstanceId, ApiError> {
 
 /// Offset and length of the page that was asked for.
 fn window(input: &Input) -> Result<(u64, u64), ApiError> {
-    let (page, size) = (input.parameter("page")?, input.parameter("pageSize")?);
+    let mut query = Query::of(input);
+    let page = query.whole("page", 1..=MAX_PAGE);
+    let size = query.whole("pageSize", 1..=MAX_PAGE_SIZE);
+    query.finish()?;
     if page.is_none() && size.is_none() {
         return Ok((0, UNPAGED));
     }
-    let mut problems = Vec::new();
-    let mut read = |name: &str, raw: Option<String>, default: u64, max: u64| {
-        let Some(raw) = raw else { return default };
-        let digits = raw.bytes().all(|b| b.is_ascii_digit()).then_some(&raw);
-        let number = digits.and_then(|digits| digits.parse().ok());
-        number.filter(|n| (1..=max).contains(n)).unwrap_or_else(|| {
-            let message = format!("\"{name}\" must be a whole number from 1 to {max}");
-            problems.push(problem(name, message));
-            default
-        })
-    };
-    let page = read("page", page, 1, MAX_PAGE);
-    let size = read("pageSize", size, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE);
-    if problems.is_empty() {
-        Ok(((page - 1) * size, size))
-    } else {
-        Err(ApiError::invalid(problems))
-    }
+    let size = size.unwrap_or(DEFAULT_PAGE_SIZE);
+    Ok(((page.unwrap_or(1) - 1) * size, size))
 }

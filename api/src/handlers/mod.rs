@@ -2,7 +2,10 @@
 
 pub(crate) mod health;
 pub(crate) mod instances;
+pub(crate) mod jobs;
 pub(crate) mod operations;
+mod query;
+pub(crate) mod queue;
 
 use bytes::Bytes;
 use url::form_urlencoded;

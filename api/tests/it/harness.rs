@@ -143,10 +143,14 @@ impl Api {
 impl Answer {
     fn check(&self) {
         assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
-        assert_eq!(
-            self.header("content-type"),
+        let has_body = self.status != StatusCode::NO_CONTENT;
+        let media_type = if has_body {
             "application/json; charset=utf-8"
-        );
+        } else {
+            ""
+        };
+        assert_eq!(self.header("content-type"), media_type, "{self:?}");
+        assert!(has_body || self.body.is_null(), "{self:?}");
         assert!(!self.header("x-correlation-id").is_empty(), "{self:?}");
         let request_id = self.header("x-request-id");
         assert!(!request_id.is_empty(), "{self:?}");

@@ -12,6 +12,8 @@ mod drain;
 mod framing;
 mod harness;
 mod health;
+mod jobs;
+mod pause;
 mod read;
 mod redis_down;
 mod reject;

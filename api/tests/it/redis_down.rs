@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use devstack::redis::{RedisOptions, RedisServer};
+use serde_json::json;
 
 use crate::harness::{Api, PATIENCE, wish};
 
@@ -19,6 +20,14 @@ async fn without_redis_requests_fail_cleanly_and_later_work_again() {
         api.get(&format!("/api/instances/{id}")).await,
         api.delete(&format!("/api/instances/{id}")).await,
         api.get("/api/operations/op_1").await,
+        api.get("/api/jobs/stats").await,
+        api.get("/api/jobs?state=dead").await,
+        api.get("/api/jobs/webhook:msg_1").await,
+        api.delete("/api/jobs/webhook:msg_1").await,
+        api.post("/api/jobs/webhook:msg_1/retry", &json!({})).await,
+        api.post("/api/jobs/dead/retry", &json!({})).await,
+        api.post("/api/queue/pause", &json!({})).await,
+        api.post("/api/queue/resume", &json!({})).await,
     ] {
         answer.is(503, "SERVICE_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), "1");

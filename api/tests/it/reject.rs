@@ -143,6 +143,13 @@ async fn an_unknown_route_is_404_and_a_wrong_method_405_with_what_is_allowed() {
         (Method::PATCH, "/api/instances/a", "GET, HEAD, DELETE"),
         (Method::DELETE, "/api/operations/a", "GET, HEAD"),
         (Method::POST, "/health", "GET, HEAD"),
+        (Method::POST, "/api/jobs", "GET, HEAD"),
+        (Method::DELETE, "/api/jobs/stats", "GET, HEAD"),
+        (Method::POST, "/api/jobs/webhook:a", "GET, HEAD, DELETE"),
+        (Method::GET, "/api/jobs/webhook:a/retry", "POST"),
+        (Method::GET, "/api/jobs/dead/retry", "POST"),
+        (Method::GET, "/api/queue/pause", "POST"),
+        (Method::DELETE, "/api/queue/resume", "POST"),
         (Method::from_bytes(b"FROB").unwrap(), "/livez", "GET, HEAD"),
     ] {
         let answer = api.ask(api.request(method, path)).await;

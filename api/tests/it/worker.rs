@@ -6,21 +6,63 @@ use shared::clock::Millis;
 use shared::model::{
     Attempt, AttemptState, BillingMode, InstanceId, Offer, PortMapping, ProviderFacts, Status,
 };
-use shared::queue::{Job, JobId, Queue, Verdict, Write};
+use shared::queue::{Delivery, Job, JobId, Queue, Reservation, Verdict, Write};
 
 use crate::harness::Api;
 
+/// What jobs are put into and taken from, with leases that outlast every test.
+pub(crate) fn queue(api: &Api) -> Queue {
+    let keys = api.config.redis.keys.clone();
+    Queue::new(api.redis.clone(), keys, Duration::from_secs(300))
+}
+
+/// Takes what is due.
+pub(crate) async fn take(queue: &Queue) -> Vec<Reservation> {
+    let mut reserve = queue.call(Vec::new(), 100);
+    queue.exchange(&mut reserve).await.unwrap().jobs
+}
+
+/// Takes this job, which alone is due, and gives it back with what it came to.
+pub(crate) async fn conclude(queue: &Queue, job: Job, verdict: Verdict) {
+    queue.enqueue(&[job]).await.unwrap();
+    let settlements = take(queue).await.into_iter();
+    let settlements = settlements.map(|job| job.settle(verdict.clone(), Vec::new()));
+    let mut settle = queue.call(settlements.collect(), 0);
+    assert_eq!(queue.exchange(&mut settle).await.unwrap().applied, [true]);
+}
+
+/// The verdict on a job that is given up.
+pub(crate) fn dead() -> Verdict {
+    Verdict::Dead {
+        error: "HTTP 410".to_owned(),
+    }
+}
+
+/// A webhook about this event, to a receiver whose path is a secret.
+pub(crate) fn webhook(event: &str) -> Job {
+    Job::Webhook(Delivery {
+        event_id: event.parse().unwrap(),
+        url: "https://user:s3cret@hooks.example.com/s3cret?token=s3cret".to_owned(),
+        body: r#"{"status":"ready"}"#.to_owned(),
+    })
+}
+
+/// The reconcile of this instance.
+pub(crate) fn reconcile(instance: &str) -> Job {
+    Job::Reconcile {
+        instance: instance.parse().unwrap(),
+    }
+}
+
 /// Reserves every due job; gives the one of `instance` this status and finishes all of them.
 pub(crate) async fn settle(api: &Api, instance: &str, status: Status) {
-    let keys = api.config.redis.keys.clone();
-    let queue = Queue::new(api.redis.clone(), keys, Duration::from_secs(60));
+    let queue = queue(api);
     let instance: InstanceId = instance.parse().unwrap();
     let job = Job::Reconcile {
         instance: instance.clone(),
     };
     queue.enqueue(&[job]).await.unwrap();
-    let mut reserve = queue.call(Vec::new(), 100);
-    let jobs = queue.exchange(&mut reserve).await.unwrap().jobs;
+    let jobs = take(&queue).await;
     let write = || Write::Status(instance.clone(), Box::new(status.clone()));
     let settlements = jobs.into_iter().map(|job| {
         let is_ours = job.id == JobId::instance(&instance);

@@ -1,116 +1,21 @@
 //! The queue as its administrators see and steer it.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::call::BATCH;
-use super::job::{JobId, JobKind};
+use super::job::JobId;
+use super::state::{JobState, Scope};
+use super::stats::QueueStats;
+use super::workers::Workers;
 use crate::clock::Millis;
 use crate::redis::scripts::{EXHUME, LIST, PAUSE, SHOW};
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply, Script};
-
-/// Where a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobState {
-    /// Runnable now.
-    Due,
-    /// A worker holds it.
-    Leased,
-    /// Waits for its time.
-    Delayed,
-    /// Would be due, but its kind is paused.
-    Paused,
-    /// Given up.
-    Dead,
-}
-
-impl JobState {
-    /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::Due,
-        Self::Leased,
-        Self::Delayed,
-        Self::Paused,
-        Self::Dead,
-    ];
-
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Leased => "leased",
-            Self::Delayed => "delayed",
-            Self::Paused => "paused",
-            Self::Dead => "dead",
-        }
-    }
-}
-
-/// A word that names nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of {0}")]
-pub struct UnknownWord(String);
-
-impl FromStr for JobState {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| UnknownWord(Self::ALL.map(Self::as_str).join(", ")))
-    }
-}
-
-/// What is paused or resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The whole queue.
-    All,
-    /// One kind of job.
-    Kind(JobKind),
-}
-
-impl Scope {
-    /// The word in the markers of the timers.
-    fn marker(self) -> &'static str {
-        match self {
-            Self::All => "*",
-            Self::Kind(kind) => kind.as_str(),
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::All => "all",
-            Self::Kind(kind) => kind.as_str(),
-        })
-    }
-}
-
-impl FromStr for Scope {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        if matches!(text, "all" | "*") {
-            return Ok(Self::All);
-        }
-        let kind = JobKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-        kind.map(Self::Kind).ok_or_else(|| {
-            UnknownWord(format!(
-                "all, {}",
-                JobKind::ALL.map(JobKind::as_str).join(", ")
-            ))
-        })
-    }
-}
 
 /// A job as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredJob {
     /// Which.
     pub id: JobId,
+    /// Redis's clock when it was looked at.
+    pub seen_at: Millis,
     /// Where it is.
     pub state: JobState,
     /// Due: runnable since. Leased: its lease ends. Delayed: it will be due. Dead: given up. None for
@@ -137,8 +42,8 @@ pub struct StoredJob {
 pub enum Exhumed {
     /// It left.
     Yes,
-    /// It is not dead.
-    NotDead,
+    /// It is not dead, but in this state.
+    NotDead(JobState),
     /// There is no such job.
     Unknown,
 }
@@ -171,6 +76,14 @@ impl QueueAdmin {
         Self { redis, keys }
     }
 
+    /// The queue in numbers, and who works on it.
+    pub async fn overview(&self) -> Result<(QueueStats, Workers), RedisError> {
+        tokio::try_join!(
+            QueueStats::read(&self.redis, &self.keys),
+            Workers::read(&self.redis, &self.keys)
+        )
+    }
+
     async fn script(&self, script: &Script, args: &[String]) -> Result<Vec<Reply>, RedisError> {
         let reply = self
             .redis
@@ -198,47 +111,56 @@ impl QueueAdmin {
         let mut jobs = Vec::new();
         for item in items {
             let [id, at, lease, body] = fields(item.array()?)?;
-            jobs.push(stored_job(
-                JobId::stored(id.text()?),
-                state,
-                &at,
-                &lease,
-                &body,
-            )?);
+            let id = JobId::stored(id.text()?);
+            jobs.push(stored_job(id, now, state, at, lease, body)?);
         }
         Ok(Page { now, total, jobs })
     }
 
     /// One job, if there is such a job.
     pub async fn show(&self, id: &JobId) -> Result<Option<StoredJob>, RedisError> {
-        let mut items = self.script(&SHOW, &[id.to_string()]).await?;
-        if items.len() < 2 {
+        if is_lease_field(id) {
             return Ok(None);
         }
-        let [state, at, lease, body] = fields(items.split_off(1))?;
+        let items = self.script(&SHOW, &[id.to_string()]).await?;
+        let Ok([now, state, at, lease, body]) = <[Reply; 5]>::try_from(items) else {
+            return Ok(None);
+        };
         let state = state
             .text()?
             .parse()
             .map_err(|_| RedisError::Protocol("a job in no known state".into()))?;
-        stored_job(id.clone(), state, &at, &lease, &body).map(Some)
+        let now = Millis(now.int()? as u64);
+        stored_job(id.clone(), now, state, at, lease, body).map(Some)
     }
 
-    /// Lets a dead job begin anew.
+    /// Lets a dead job begin anew: it is due. When an answer was lost and the request repeated, this
+    /// says that the job is not dead, which is true by then.
     pub async fn retry(&self, id: &JobId) -> Result<Exhumed, RedisError> {
         self.exhume("retry", id).await
     }
 
-    /// Removes a dead job for good.
+    /// Removes a dead job for good. When an answer was lost and the request repeated, this says that
+    /// there is no such job, which is true by then.
     pub async fn drop_dead(&self, id: &JobId) -> Result<Exhumed, RedisError> {
         self.exhume("drop", id).await
     }
 
     async fn exhume(&self, verb: &str, id: &JobId) -> Result<Exhumed, RedisError> {
+        if is_lease_field(id) {
+            return Ok(Exhumed::Unknown);
+        }
         let verdicts = self.exhume_all(verb, &[id.to_string()]).await?;
-        Ok(match verdicts.first() {
-            Some(1) => Exhumed::Yes,
-            Some(0) => Exhumed::NotDead,
-            _ => Exhumed::Unknown,
+        match verdicts.first() {
+            Some(1) => return Ok(Exhumed::Yes),
+            Some(0) => {}
+            _ => return Ok(Exhumed::Unknown),
+        }
+        Ok(match self.show(id).await?.map(|job| job.state) {
+            None => Exhumed::Unknown,
+            // It died between the two looks; only a held job can.
+            Some(JobState::Dead) => Exhumed::NotDead(JobState::Leased),
+            Some(state) => Exhumed::NotDead(state),
         })
     }
 
@@ -247,6 +169,13 @@ impl QueueAdmin {
         args.extend_from_slice(ids);
         let verdicts = self.script(&EXHUME, &args).await?;
         verdicts.into_iter().map(Reply::int).collect()
+    }
+
+    /// How many jobs are dead.
+    pub async fn dead(&self) -> Result<u64, RedisError> {
+        let count = Command::new("ZCARD").arg(self.keys.dead());
+        let count = self.redis.run(count, Repeat::Harmless).await?;
+        Ok(count.int()?.max(0) as u64)
     }
 
     /// Lets up to `limit` dead jobs begin anew, those given up first before the others. Returns how many.
@@ -302,6 +231,11 @@ impl QueueAdmin {
     }
 }
 
+/// Leases lie beside the bodies, under `l:<id>`; asked for as an id, one would pass for a job.
+fn is_lease_field(id: &JobId) -> bool {
+    id.as_str().starts_with("l:")
+}
+
 fn fields(items: Vec<Reply>) -> Result<[Reply; 4], RedisError> {
     items
         .try_into()
@@ -310,16 +244,13 @@ fn fields(items: Vec<Reply>) -> Result<[Reply; 4], RedisError> {
 
 fn stored_job(
     id: JobId,
+    seen_at: Millis,
     state: JobState,
-    at: &Reply,
-    lease: &Reply,
-    body: &Reply,
+    at: Reply,
+    lease: Reply,
+    body: Reply,
 ) -> Result<StoredJob, RedisError> {
-    let (at, lease, body) = (
-        at.clone().int()?,
-        lease.clone().text()?,
-        body.clone().text()?,
-    );
+    let (at, lease, body) = (at.int()?, lease.text()?, body.text()?);
     let mut parts = lease.splitn(6, '|');
     let mut next = || parts.next().unwrap_or_default();
     let counts: [u32; 3] = std::array::from_fn(|_| next().parse().unwrap_or(0));
@@ -328,6 +259,7 @@ fn stored_job(
     let holder = token.split_once('.').map(|(session, _)| session.to_owned());
     Ok(StoredJob {
         id,
+        seen_at,
         state,
         at: (at >= 0).then_some(Millis(at as u64)),
         attempts: counts[0],

@@ -7,7 +7,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge}
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::admin::JobState;
+use super::state::JobState;
 use super::stats::QueueStats;
 use crate::redis::{Keys, Redis};
 

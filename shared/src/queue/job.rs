@@ -94,7 +94,8 @@ impl JobKind {
 }
 
 /// How much a full queue lets others overtake a job; an empty one runs everything at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Saves money or data: never overtaken.
     Critical,
@@ -107,6 +108,26 @@ pub enum Priority {
 }
 
 impl Priority {
+    const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Normal, Self::Low];
+
+    /// What a stored body begins with; `None` for a body that this version did not write.
+    #[must_use]
+    pub fn of_stored(body: &str) -> Option<Self> {
+        let first = body.chars().next()?;
+        Self::ALL.into_iter().find(|known| known.digit() == first)
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
     /// The digit that `queue.lua` turns into an offset.
     fn digit(self) -> char {
         match self {

@@ -4,8 +4,8 @@ use crate::clock::Millis;
 use crate::redis::scripts::STATS;
 use crate::redis::{Keys, Redis, RedisError, Repeat};
 
-use super::admin::Scope;
 use super::periodic::Periodic;
+use super::state::Scope;
 
 /// The queue in numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 #[macro_use]
 mod rig;
 
+mod admin;
 mod client;
 mod cluster;
 mod cost;

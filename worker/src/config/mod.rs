@@ -16,6 +16,7 @@ pub use self::webhook::{WebhookConfig, WebhookFormat};
 
 use self::reconcile::ReconcileArgs;
 use self::webhook::WebhookArgs;
+use crate::queue_cli::QueueArgs;
 
 /// Drives the provider and delivers webhooks for the Novita GPU Instance API
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ pub enum CliCommand {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the work queue and steer it; needs the settings of Redis only
+    Queue(QueueArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,6 +125,13 @@ impl Cli {
         let config = self.args.read(&mut reader);
         let effective = reader.effective().to_vec();
         (reader.finish(config), effective)
+    }
+
+    /// Reads and checks only which Redis, for commands that need nothing else.
+    pub fn read_redis(&self) -> Result<RedisConfig, ConfigError> {
+        let mut reader = Reader::default();
+        let redis = self.args.redis.read(&mut reader);
+        reader.finish(redis)
     }
 }
 
