@@ -3,6 +3,7 @@
 //! One task owns the process's traffic with the queue. Finished jobs are collected for a moment and
 //! settled in the same call that reserves the next ones; one call extends every lease.
 
+mod drain;
 mod poison;
 mod watch;
 
@@ -44,8 +45,6 @@ const FRUITLESS_WAIT: Backoff = Backoff {
 };
 /// Leases are extended this often in the time that they last; four times as often after a failure.
 const EXTENDED_EVERY: u32 = 3;
-/// On top of the grace, for settling what finished within it.
-const SETTLE_GRACE: Duration = Duration::from_secs(2);
 
 /// What a worker does with one reserved job.
 pub trait Handler: Send + Sync + 'static {
@@ -176,13 +175,7 @@ impl<H: Handler> Runner<H> {
     async fn do_what_is_due(&mut self, stop: &CancellationToken) {
         let now = Instant::now();
         if now >= self.extend_at {
-            let was_extended = self.extend().await;
-            let often = if was_extended {
-                EXTENDED_EVERY
-            } else {
-                4 * EXTENDED_EVERY
-            };
-            self.extend_at = Instant::now() + self.queue.lease() / often;
+            self.keep_leases().await;
         }
         if now >= self.watch.at() && self.free() > 0 {
             self.look(stop).await;
@@ -335,6 +328,16 @@ impl<H: Handler> Runner<H> {
         self.held.insert(task.id(), (record, Instant::now()));
     }
 
+    /// Extends the leases of what runs, and sets the time of the next extension.
+    async fn keep_leases(&mut self) {
+        let often = if self.extend().await {
+            EXTENDED_EVERY
+        } else {
+            4 * EXTENDED_EVERY
+        };
+        self.extend_at = Instant::now() + self.queue.lease() / often;
+    }
+
     /// Extends the leases of what runs; `false` when Redis did not answer.
     async fn extend(&self) -> bool {
         let held: Vec<_> = self
@@ -362,35 +365,6 @@ impl<H: Handler> Runner<H> {
                 false
             }
         }
-    }
-
-    /// Lets running jobs finish and settles them; takes nothing new, and hands back what does not
-    /// finish: a step is safe to stop at any await, and whoever takes it next finds what it left.
-    async fn drain(&mut self) {
-        let deadline = Instant::now() + self.options.grace;
-        while let Ok(Some(result)) = timeout_at(deadline, self.running.join_next_with_id()).await {
-            self.collect(result);
-        }
-        if !self.running.is_empty() {
-            tracing::warn!(jobs = self.running.len(), "stopped before these finished");
-            self.running.abort_all();
-        }
-        let until = deadline.max(Instant::now()) + SETTLE_GRACE;
-        while let Ok(Some(result)) = timeout_at(until, self.running.join_next_with_id()).await {
-            self.collect(result);
-        }
-        while !self.finished.is_empty() {
-            // More than one call holds only if a whole batch was handed out at the last moment.
-            let rest = self.finished.split_off(self.finished.len().min(BATCH));
-            let stopped = CancellationToken::new();
-            stopped.cancel();
-            if timeout_at(until, self.exchange(0, &stopped)).await.is_err() {
-                tracing::warn!("some results could not be settled; their jobs will run again");
-                break;
-            }
-            self.finished = rest;
-        }
-        self.pulse.farewell().await;
     }
 }
 
