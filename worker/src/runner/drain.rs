@@ -15,6 +15,7 @@ impl<H: Handler> Runner<H> {
     /// step is safe to stop at any await, and whoever takes it next finds what it left.
     pub(super) async fn drain(&mut self) {
         let deadline = Instant::now() + self.options.grace;
+        self.finished.extend(self.suspects.release());
         let finished = timeout_at(deadline + SETTLE_GRACE, self.finish(deadline));
         if finished.await.is_err() {
             tracing::warn!("some jobs could not be settled; they will run again");

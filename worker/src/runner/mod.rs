@@ -5,6 +5,7 @@
 
 mod drain;
 mod poison;
+mod suspects;
 mod watch;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::poison::{Patience, Record};
+use self::suspects::Suspects;
 use self::watch::{Look, Watch};
 use crate::metrics;
 use crate::pulse::Pulse;
@@ -101,6 +103,7 @@ pub async fn run<H: Handler>(
         running: JoinSet::new(),
         held: HashMap::new(),
         finished: Vec::new(),
+        suspects: Suspects::default(),
         extend_at: Instant::now(),
         clock: None,
     };
@@ -127,6 +130,7 @@ struct Runner<H> {
     running: JoinSet<Settlement>,
     held: HashMap<Id, (Record, Instant)>,
     finished: Vec<Settlement>,
+    suspects: Suspects,
     /// When the leases of what runs are to be extended.
     extend_at: Instant,
     /// Redis's clock when it was last told, and when that was.
@@ -180,21 +184,30 @@ impl<H: Handler> Runner<H> {
         if now >= self.watch.at() && self.free() > 0 {
             self.look(stop).await;
         }
+        self.start_suspect(stop).await;
         self.pulse.running(self.running.len());
         self.pulse.beat(self.clock).await;
     }
 
     fn free(&self) -> usize {
+        if self.suspects.want_to_be_alone() {
+            return 0;
+        }
         let free = self.options.permits.saturating_sub(self.running.len());
         free.min(BATCH)
+    }
+
+    /// Redis's clock by now, if it was ever told.
+    fn now(&self) -> Option<Millis> {
+        let (told, at) = self.clock?;
+        Some(told.plus(at.elapsed().as_millis() as u64))
     }
 
     /// Looks at the queue because it is time to.
     async fn look(&mut self, stop: &CancellationToken) {
         let look = self.watch.take();
         metrics::looked(look.reason());
-        if let (Look::Fallback, Some((told, at))) = (look, self.clock) {
-            let now = told.plus(at.elapsed().as_millis() as u64);
+        if let (Look::Fallback, Some(now)) = (look, self.now()) {
             match self.queue.peek(now).await {
                 Ok(peek) if !peek.is_due => {
                     self.watch.sleep(now, peek.next_timer, Instant::now());
@@ -234,6 +247,9 @@ impl<H: Handler> Runner<H> {
                 Settlement::of_lost(record.id, record.token, verdict)
             }
         };
+        if self.running.is_empty() {
+            self.suspects.no_more_alone();
+        }
         metrics::finished(&settlement, started.elapsed());
         self.finished.push(settlement);
     }
@@ -312,6 +328,14 @@ impl<H: Handler> Runner<H> {
             self.watch.look_at_once(Instant::now());
             return;
         }
+        if self.patience.is_suspect(&job) {
+            self.suspects.push(job);
+            return;
+        }
+        self.spawn(job, now);
+    }
+
+    fn spawn(&mut self, job: Reservation, now: Millis) {
         let record = Record::of(&job);
         let handler = Arc::clone(&self.handler);
         let (deadline, patience) = (self.options.step_deadline, self.patience);
@@ -340,10 +364,10 @@ impl<H: Handler> Runner<H> {
 
     /// Extends the leases of what runs; `false` when Redis did not answer.
     async fn extend(&self) -> bool {
-        let held: Vec<_> = self
-            .held
-            .values()
-            .map(|(record, _)| (record.id.clone(), record.token.clone()))
+        let running = self.held.values().map(|(job, _)| (&job.id, &job.token));
+        let held: Vec<_> = running
+            .chain(self.suspects.held())
+            .map(|(id, token)| (id.clone(), token.clone()))
             .collect();
         if held.is_empty() {
             return true;
