@@ -288,7 +288,7 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    async fn send(&self, call: &mut Call, stop: &CancellationToken) -> Sent {
+    async fn send(&mut self, call: &mut Call, stop: &CancellationToken) -> Sent {
         let mut tries = 0;
         let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
         loop {
@@ -296,6 +296,9 @@ impl<H: Handler> Runner<H> {
             let error = match self.queue.exchange(call).await {
                 Ok(exchange) => {
                     metrics::exchanged(call.settlements() > 0, started.elapsed());
+                    if tries > 0 {
+                        self.watch.listen_anew(&self.queue);
+                    }
                     return Sent::Answered(exchange);
                 }
                 Err(error) => error,
