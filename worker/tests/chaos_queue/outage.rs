@@ -47,6 +47,7 @@ pub(crate) struct Findings {
     idle_cpu_percent: f64,
     busy_back_ms: u64,
     idle_back_ms: u64,
+    idle_next_ms: u64,
     jobs: usize,
     lost: usize,
     extra_runs: usize,
@@ -61,6 +62,7 @@ impl Findings {
             && self.idle_cpu_percent < CPU_PERCENT_ALLOWED
             && self.busy_back_ms < BACK_WITHIN_MS
             && self.idle_back_ms < BACK_WITHIN_MS
+            && self.idle_next_ms < BACK_WITHIN_MS
     }
 
     pub(crate) fn report(&self) -> String {
@@ -80,7 +82,7 @@ struct Scene {
 pub(crate) async fn run(how: How, outage: Duration) -> Findings {
     let mut scene = Scene::set().await;
     let producer = Producer::new(line::queue(&scene.redis, &Keys::new(BUSY)));
-    let (enqueued_twice, (absence, cpu_percent, idle_back_ms)) =
+    let (enqueued_twice, (absence, cpu_percent, idle_waits_ms)) =
         tokio::join!(producer.enqueue(JOBS), async {
             producer.until_enqueued(JOBS / 2).await;
             scene.interrupt(how, outage).await
@@ -119,7 +121,8 @@ pub(crate) async fn run(how: How, outage: Duration) -> Findings {
         busy_cpu_percent: cpu_percent[0],
         idle_cpu_percent: cpu_percent[1],
         busy_back_ms: first_back.expect("it went on").since(absence.to),
-        idle_back_ms,
+        idle_back_ms: idle_waits_ms[0],
+        idle_next_ms: idle_waits_ms[1],
         jobs: JOBS,
         lost,
         extra_runs: extra_runs.len(),
@@ -165,9 +168,10 @@ impl Scene {
         scene
     }
 
-    /// The outage. Tells when it was, how much CPU both workers used meanwhile, and how long a job that
-    /// was enqueued for the idle one right after it waited.
-    async fn interrupt(&mut self, how: How, outage: Duration) -> (Absence, [f64; 2], u64) {
+    /// The outage. Tells when it was, how much CPU both workers used meanwhile, and how long the idle
+    /// one's jobs waited: one that was enqueued right after the outage, and one when that was done and
+    /// the worker slept again.
+    async fn interrupt(&mut self, how: How, outage: Duration) -> (Absence, [f64; 2], [u64; 2]) {
         let pids = [self.busy.pids()[0], self.idle.pids()[0]];
         let from = Millis::now();
         match how {
@@ -183,8 +187,13 @@ impl Scene {
         }
         let to = Millis::now();
         let cpu_percent = [0, 1].map(|n| 100.0 * (after[n] - before[n]) / outage.as_secs_f64());
-        let waited_ms = self.wake_idle().await.since(to);
-        (Absence { from, to }, cpu_percent, waited_ms)
+        let first = self.wake_idle(0).await.since(to);
+        line::until_empty(&self.redis, &Keys::new(IDLE))
+            .await
+            .unwrap();
+        let enqueued = Millis::now();
+        let next = self.wake_idle(1).await.since(enqueued);
+        (Absence { from, to }, cpu_percent, [first, next])
     }
 
     fn signal(&self, signal: Signal) {
@@ -192,15 +201,14 @@ impl Scene {
         kill(Pid::from_raw(pid as i32), signal).unwrap();
     }
 
-    /// Enqueues a job for the idle worker and tells when it began with it.
-    async fn wake_idle(&self) -> Millis {
+    /// Enqueues the job of this number for the idle worker and tells when it began with it.
+    async fn wake_idle(&self, number: usize) -> Millis {
         let queue = line::queue(&line::connect(&self.server.url()), &Keys::new(IDLE));
-        queue.enqueue(&[job(0)]).await.unwrap();
+        queue.enqueue(&[job(number)]).await.unwrap();
         eventually("the idle worker's job", PATIENCE, async || {
             let runs = self.idle.runs();
-            runs.first()
-                .map(|run| run.started)
-                .ok_or_else(|| "no run".to_owned())
+            let run = runs.get(number).map(|run| run.started);
+            run.ok_or_else(|| "no run".to_owned())
         })
         .await
         .unwrap()
