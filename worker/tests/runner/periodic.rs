@@ -8,7 +8,7 @@ use shared::queue::{Job, Periodic, Verdict, until_next_slot};
 use crate::log::{Log, Start};
 use crate::rig::{Doing, Rig, Running, SHORT_LEASE, done, quick};
 
-const SLOT: Duration = Duration::from_millis(1000);
+const SLOT: Duration = Duration::from_secs(1);
 const CRON: &str = "cron:housekeeping";
 
 fn housekeeping() -> Job {

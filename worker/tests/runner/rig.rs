@@ -186,7 +186,9 @@ impl Rig {
 
 impl Running {
     /// Ends it as SIGKILL would: whatever it holds, it holds on.
-    pub(crate) fn kill(self) {}
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
 
     /// Begins its shutdown and waits until it is over.
     pub(crate) async fn stop(mut self) {
