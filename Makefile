@@ -33,6 +33,11 @@ bench: deps ## Cold start and idle memory of each production process, release bu
 	$(CARGO) build --workspace --release --locked
 	target/release/devstack --bench $(ARGS)
 
+.PHONY: chaos-queue
+chaos-queue: deps ## 10,000 jobs while workers are killed and Redis is restarted, release build
+	$(CARGO) test --package worker --test chaos_queue --release --locked -- \
+	  --jobs 10000 --restarts 2 --outage 20 $(ARGS)
+
 .PHONY: build
 build:
 	$(CARGO) build --workspace --locked

@@ -3,7 +3,9 @@
 //! One task owns the process's traffic with the queue. Finished jobs are collected for a moment and
 //! settled in the same call that reserves the next ones; one call extends every lease.
 
+mod drain;
 mod poison;
+mod suspects;
 mod watch;
 
 use std::collections::HashMap;
@@ -21,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::poison::{Patience, Record};
+use self::suspects::Suspects;
 use self::watch::{Look, Watch};
 use crate::metrics;
 use crate::pulse::Pulse;
@@ -44,8 +47,6 @@ const FRUITLESS_WAIT: Backoff = Backoff {
 };
 /// Leases are extended this often in the time that they last; four times as often after a failure.
 const EXTENDED_EVERY: u32 = 3;
-/// On top of the grace, for settling what finished within it.
-const SETTLE_GRACE: Duration = Duration::from_secs(2);
 
 /// What a worker does with one reserved job.
 pub trait Handler: Send + Sync + 'static {
@@ -102,6 +103,7 @@ pub async fn run<H: Handler>(
         running: JoinSet::new(),
         held: HashMap::new(),
         finished: Vec::new(),
+        suspects: Suspects::default(),
         extend_at: Instant::now(),
         clock: None,
     };
@@ -128,6 +130,7 @@ struct Runner<H> {
     running: JoinSet<Settlement>,
     held: HashMap<Id, (Record, Instant)>,
     finished: Vec<Settlement>,
+    suspects: Suspects,
     /// When the leases of what runs are to be extended.
     extend_at: Instant,
     /// Redis's clock when it was last told, and when that was.
@@ -176,32 +179,35 @@ impl<H: Handler> Runner<H> {
     async fn do_what_is_due(&mut self, stop: &CancellationToken) {
         let now = Instant::now();
         if now >= self.extend_at {
-            let was_extended = self.extend().await;
-            let often = if was_extended {
-                EXTENDED_EVERY
-            } else {
-                4 * EXTENDED_EVERY
-            };
-            self.extend_at = Instant::now() + self.queue.lease() / often;
+            self.keep_leases().await;
         }
         if now >= self.watch.at() && self.free() > 0 {
             self.look(stop).await;
         }
+        self.start_suspect(stop).await;
         self.pulse.running(self.running.len());
         self.pulse.beat(self.clock).await;
     }
 
     fn free(&self) -> usize {
+        if self.suspects.want_to_be_alone() {
+            return 0;
+        }
         let free = self.options.permits.saturating_sub(self.running.len());
         free.min(BATCH)
+    }
+
+    /// Redis's clock by now, if it was ever told.
+    fn now(&self) -> Option<Millis> {
+        let (told, at) = self.clock?;
+        Some(told.plus(at.elapsed().as_millis() as u64))
     }
 
     /// Looks at the queue because it is time to.
     async fn look(&mut self, stop: &CancellationToken) {
         let look = self.watch.take();
         metrics::looked(look.reason());
-        if let (Look::Fallback, Some((told, at))) = (look, self.clock) {
-            let now = told.plus(at.elapsed().as_millis() as u64);
+        if let (Look::Fallback, Some(now)) = (look, self.now()) {
             match self.queue.peek(now).await {
                 Ok(peek) if !peek.is_due => {
                     self.watch.sleep(now, peek.next_timer, Instant::now());
@@ -241,6 +247,9 @@ impl<H: Handler> Runner<H> {
                 Settlement::of_lost(record.id, record.token, verdict)
             }
         };
+        if self.running.is_empty() {
+            self.suspects.no_more_alone();
+        }
         metrics::finished(&settlement, started.elapsed());
         self.finished.push(settlement);
     }
@@ -279,7 +288,7 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    async fn send(&self, call: &mut Call, stop: &CancellationToken) -> Sent {
+    async fn send(&mut self, call: &mut Call, stop: &CancellationToken) -> Sent {
         let mut tries = 0;
         let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
         loop {
@@ -287,6 +296,9 @@ impl<H: Handler> Runner<H> {
             let error = match self.queue.exchange(call).await {
                 Ok(exchange) => {
                     metrics::exchanged(call.settlements() > 0, started.elapsed());
+                    if tries > 0 {
+                        self.watch.listen_anew(&self.queue);
+                    }
                     return Sent::Answered(exchange);
                 }
                 Err(error) => error,
@@ -319,6 +331,14 @@ impl<H: Handler> Runner<H> {
             self.watch.look_at_once(Instant::now());
             return;
         }
+        if self.patience.is_suspect(&job) {
+            self.suspects.push(job);
+            return;
+        }
+        self.spawn(job, now);
+    }
+
+    fn spawn(&mut self, job: Reservation, now: Millis) {
         let record = Record::of(&job);
         let handler = Arc::clone(&self.handler);
         let (deadline, patience) = (self.options.step_deadline, self.patience);
@@ -335,12 +355,22 @@ impl<H: Handler> Runner<H> {
         self.held.insert(task.id(), (record, Instant::now()));
     }
 
+    /// Extends the leases of what runs, and sets the time of the next extension.
+    async fn keep_leases(&mut self) {
+        let often = if self.extend().await {
+            EXTENDED_EVERY
+        } else {
+            4 * EXTENDED_EVERY
+        };
+        self.extend_at = Instant::now() + self.queue.lease() / often;
+    }
+
     /// Extends the leases of what runs; `false` when Redis did not answer.
     async fn extend(&self) -> bool {
-        let held: Vec<_> = self
-            .held
-            .values()
-            .map(|(record, _)| (record.id.clone(), record.token.clone()))
+        let running = self.held.values().map(|(job, _)| (&job.id, &job.token));
+        let held: Vec<_> = running
+            .chain(self.suspects.held())
+            .map(|(id, token)| (id.clone(), token.clone()))
             .collect();
         if held.is_empty() {
             return true;
@@ -362,35 +392,6 @@ impl<H: Handler> Runner<H> {
                 false
             }
         }
-    }
-
-    /// Lets running jobs finish and settles them; takes nothing new, and hands back what does not
-    /// finish: a step is safe to stop at any await, and whoever takes it next finds what it left.
-    async fn drain(&mut self) {
-        let deadline = Instant::now() + self.options.grace;
-        while let Ok(Some(result)) = timeout_at(deadline, self.running.join_next_with_id()).await {
-            self.collect(result);
-        }
-        if !self.running.is_empty() {
-            tracing::warn!(jobs = self.running.len(), "stopped before these finished");
-            self.running.abort_all();
-        }
-        let until = deadline.max(Instant::now()) + SETTLE_GRACE;
-        while let Ok(Some(result)) = timeout_at(until, self.running.join_next_with_id()).await {
-            self.collect(result);
-        }
-        while !self.finished.is_empty() {
-            // More than one call holds only if a whole batch was handed out at the last moment.
-            let rest = self.finished.split_off(self.finished.len().min(BATCH));
-            let stopped = CancellationToken::new();
-            stopped.cancel();
-            if timeout_at(until, self.exchange(0, &stopped)).await.is_err() {
-                tracing::warn!("some results could not be settled; their jobs will run again");
-                break;
-            }
-            self.finished = rest;
-        }
-        self.pulse.farewell().await;
     }
 }
 

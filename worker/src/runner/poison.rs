@@ -61,6 +61,11 @@ impl Patience {
         }
     }
 
+    /// One more vanished worker would be the last one: it has to be sure that this job is the cause.
+    pub(super) fn is_suspect(&self, job: &Reservation) -> bool {
+        job.crashes > 0 && job.crashes + 1 >= self.max_attempts
+    }
+
     /// Before a job is started: what becomes of it instead, when it took too many workers with it.
     pub(super) fn before_start(&self, job: &Reservation) -> Option<Verdict> {
         if !job.is_recovered || job.crashes < self.max_attempts {

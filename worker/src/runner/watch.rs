@@ -65,6 +65,14 @@ impl Watch {
         self.is_deaf
     }
 
+    /// Redis is back: an ear that was lost does not wait until its next try, which may be a quarter of
+    /// a minute away after a long absence.
+    pub(super) fn listen_anew(&mut self, queue: &Queue) {
+        if !self.hears {
+            (self.wake_ups, self.is_deaf) = (queue.wake_ups(), false);
+        }
+    }
+
     /// When the next look is due.
     pub(super) fn at(&self) -> Instant {
         self.next.0

@@ -1,0 +1,64 @@
+//! Jobs that may be what kills workers: each of them runs alone, so that one more death tells which.
+//!
+//! Whoever works beside a job that takes its process with it vanishes as often as that job, comes back
+//! when it does, and would be given up together with it.
+
+use shared::queue::{JobId, Reservation, Settlement, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use super::{Handler, Runner};
+
+/// Suspects in this worker's hands.
+#[derive(Default)]
+pub(super) struct Suspects {
+    /// Not started before everything else has ended.
+    waiting: Vec<Reservation>,
+    /// One runs, alone.
+    is_one_running: bool,
+}
+
+impl Suspects {
+    pub(super) fn push(&mut self, job: Reservation) {
+        self.waiting.push(job);
+    }
+
+    /// Nothing may be started beside them.
+    pub(super) fn want_to_be_alone(&self) -> bool {
+        self.is_one_running || !self.waiting.is_empty()
+    }
+
+    pub(super) fn no_more_alone(&mut self) {
+        self.is_one_running = false;
+    }
+
+    /// Id and token of those that wait.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&JobId, &String)> {
+        self.waiting.iter().map(|job| (&job.id, &job.token))
+    }
+
+    /// Hands back those that wait.
+    pub(super) fn release(&mut self) -> impl Iterator<Item = Settlement> {
+        let waiting = self.waiting.drain(..);
+        waiting.map(|job| job.settle(Verdict::Release, Vec::new()))
+    }
+}
+
+impl<H: Handler> Runner<H> {
+    /// Starts one of the suspects once nothing else runs. The others are handed back before: if this
+    /// one takes the process with it, that counts against nobody else.
+    pub(super) async fn start_suspect(&mut self, stop: &CancellationToken) {
+        let (true, Some(now)) = (self.running.is_empty(), self.now()) else {
+            return;
+        };
+        let Some(job) = self.suspects.waiting.pop() else {
+            return;
+        };
+        self.finished.extend(self.suspects.release());
+        if !self.finished.is_empty() {
+            self.exchange(0, stop).await;
+        }
+        tracing::warn!(job = %job.id, crashes = job.crashes, "runs alone: workers vanished with it");
+        self.suspects.is_one_running = true;
+        self.spawn(job, now);
+    }
+}
