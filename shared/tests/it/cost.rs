@@ -417,11 +417,7 @@ async fn administration_costs_what_its_headers_declare(rig: Rig) {
     assert_eq!(stats().await, 5 + 2, "one that is due");
     assert_eq!(list(JobState::Due).await, 5 + 1);
     assert_eq!(show(&job).await, 4, "due");
-    assert_eq!(
-        exhume("drop").await,
-        3 + 4,
-        "not dead, and a look where it is"
-    );
+    assert_eq!(exhume("drop").await, 3 + 4, "not dead; and its state");
     let held = reserve(&session, 1).await.jobs.remove(0);
     assert_eq!(list(JobState::Leased).await, 3 + 1);
     assert_eq!(show(&job).await, 5, "leased");
