@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
-use crate::handlers::{Input, health, instances, jobs, operations, queue};
+use crate::handlers::{Input, changes, health, instances, jobs, operations, queue};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
 use crate::target::Target;
@@ -154,7 +154,9 @@ impl App {
             Endpoint::CreateInstance => instances::create(self, input).await,
             Endpoint::ListInstances => instances::list(self, input).await,
             Endpoint::ReadInstance => instances::read(self, input).await,
-            Endpoint::DeleteInstance => instances::delete(self, input).await,
+            Endpoint::ChangeInstance(wish) => changes::by_id(self, input, wish).await,
+            Endpoint::ChangeNamedInstance(wish) => changes::by_name(self, input, wish).await,
+            Endpoint::StopAllInstances => changes::stop_all(self).await,
             Endpoint::ReadOperation => operations::read(self, input).await,
             Endpoint::ListJobs => jobs::list(self, input).await,
             Endpoint::ReadJob => jobs::read(self, input).await,

@@ -8,7 +8,7 @@ use shared::model::{BillingMode, Desired, InstanceId, OperationId, Spec};
 use url::Url;
 
 use crate::error::ApiError;
-use crate::validate::{Fields, Whole};
+use crate::validate::{Fields, MAX_NAME, Whole, wrong_with_name};
 
 /// The region codes that callers may name.
 const REGIONS: [&str; 8] = [
@@ -35,7 +35,6 @@ const ROOTFS_SIZE: Whole = Whole {
     range: 20..=1000,
     default: 60,
 };
-const MAX_NAME: usize = 100;
 const MAX_PRODUCT_NAME: usize = 200;
 const MAX_TEMPLATE_ID: usize = 200;
 const MAX_URL: usize = 2048;
@@ -48,19 +47,14 @@ pub(crate) fn spec(
 ) -> Result<Spec, ApiError> {
     let mut fields = Fields::new(body);
     // In the order of the schema, which is the order of the problems.
-    let name = fields.text("name", MAX_NAME, |name| {
-        let is_fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        (!name.bytes().all(is_fine)).then(|| {
-            "Name must contain only alphanumeric characters, hyphens, and underscores".to_owned()
-        })
-    });
+    let name = fields.text("name", MAX_NAME, |name| wrong_with_name("Name", name));
     let product_name = fields.text("productName", MAX_PRODUCT_NAME, |_| None);
     let template_id = fields.text_or_number("templateId", MAX_TEMPLATE_ID);
     let gpu_num = fields.whole(&GPU_NUM) as u8;
     let rootfs_size = fields.whole(&ROOTFS_SIZE);
     let message = format!("Region must be one of: {}", REGIONS.join(", "));
     let region = fields.word("region", &REGIONS, &message);
-    let webhook_url = fields.optional_text("webhookUrl", MAX_URL, wrong_with_url);
+    let webhook_url = webhook_url(&mut fields);
     let on_demand = BillingMode::OnDemand.as_str();
     let billing = fields.word(
         "billingMode",
@@ -90,8 +84,14 @@ pub(crate) fn spec(
             operation_id: OperationId::generate(),
             kind: OperationKind::Create,
             at: now,
+            webhook_url: None,
         },
     })
+}
+
+/// Where webhooks go, if the caller says so.
+pub(crate) fn webhook_url(fields: &mut Fields) -> Option<String> {
+    fields.optional_text("webhookUrl", MAX_URL, wrong_with_url)
 }
 
 fn wrong_with_url(text: &str) -> Option<String> {

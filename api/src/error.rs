@@ -1,5 +1,6 @@
 //! Everything that can go wrong with a request, with one sentence for the log and one for the caller.
 
+use crate::wish::Wish;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -36,6 +37,8 @@ pub(crate) enum ApiError {
     NoJob(String),
     #[error("{id} is {state}, not dead")]
     JobNotDead { id: String, state: JobState },
+    #[error("no {}: {why}", wish.verb())]
+    NotPossible { wish: Wish, why: &'static str },
     #[error("the name is held by {holder}")]
     NameTaken { name: String, holder: String },
     #[error("the instance kept changing under our hands")]
@@ -130,6 +133,7 @@ impl ApiError {
             Self::NoOperation(_) => (S::NOT_FOUND, "OPERATION_NOT_FOUND"),
             Self::NoJob(_) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
             Self::JobNotDead { .. } => (S::CONFLICT, "JOB_NOT_DEAD"),
+            Self::NotPossible { wish, .. } => (S::BAD_REQUEST, wish.refusal()),
             Self::NameTaken { .. } => (S::CONFLICT, "INSTANCE_ALREADY_EXISTS"),
             Self::Contended => (S::CONFLICT, "RESOURCE_CONFLICT"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
@@ -159,6 +163,12 @@ impl ApiError {
             Self::NoOperation(id) => format!("Operation not found: {id}"),
             Self::NoJob(id) => format!("Job not found: {id}"),
             Self::JobNotDead { id, state } => format!("Job {id} is {state}, not dead"),
+            Self::NotPossible { wish, why } => {
+                format!(
+                    "The {} of this instance is not possible: {why}",
+                    wish.verb()
+                )
+            }
             Self::NameTaken { name, holder } => {
                 format!("An instance named {name} already exists: {holder}")
             }
@@ -195,6 +205,7 @@ impl ApiError {
             | Self::NoOperation(_)
             | Self::NoJob(_)
             | Self::JobNotDead { .. }
+            | Self::NotPossible { .. }
             | Self::NameTaken { .. }
             | Self::BodyTooLarge { .. }
             | Self::MediaType
@@ -223,6 +234,7 @@ impl ApiError {
             | Self::NoOperation(_)
             | Self::NoJob(_)
             | Self::JobNotDead { .. }
+            | Self::NotPossible { .. }
             | Self::NameTaken { .. }
             | Self::Contended
             | Self::Overdue

@@ -23,6 +23,7 @@ mod target;
 mod traffic;
 mod validate;
 mod view;
+mod wish;
 
 pub use config::{ApiArgs, ApiConfig, Cli, CliCommand};
 pub use process::{Listeners, StartError, run, start};

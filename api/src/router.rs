@@ -4,6 +4,7 @@ use http::Method;
 use matchit::InsertError;
 
 use crate::error::ApiError;
+use crate::wish::Wish;
 
 /// Everything that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +12,9 @@ pub(crate) enum Endpoint {
     CreateInstance,
     ListInstances,
     ReadInstance,
-    DeleteInstance,
+    ChangeInstance(Wish),
+    ChangeNamedInstance(Wish),
+    StopAllInstances,
     ReadOperation,
     ListJobs,
     QueueStats,
@@ -26,7 +29,7 @@ pub(crate) enum Endpoint {
     Ready,
 }
 
-static RESOURCES: [Resource; 13] = [
+static RESOURCES: [Resource; 21] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -38,8 +41,40 @@ static RESOURCES: [Resource; 13] = [
         pattern: "/api/instances/{id}",
         methods: &[
             (Verb::Get, Endpoint::ReadInstance),
-            (Verb::Delete, Endpoint::DeleteInstance),
+            (Verb::Delete, Endpoint::ChangeInstance(Wish::Delete)),
         ],
+    },
+    Resource {
+        pattern: "/api/instances/{id}/start",
+        methods: &[(Verb::Post, Endpoint::ChangeInstance(Wish::Start))],
+    },
+    Resource {
+        pattern: "/api/instances/{id}/stop",
+        methods: &[(Verb::Post, Endpoint::ChangeInstance(Wish::Stop))],
+    },
+    Resource {
+        pattern: "/api/instances/{id}/restart",
+        methods: &[(Verb::Post, Endpoint::ChangeInstance(Wish::Restart))],
+    },
+    Resource {
+        pattern: "/api/instances/start",
+        methods: &[(Verb::Post, Endpoint::ChangeNamedInstance(Wish::Start))],
+    },
+    Resource {
+        pattern: "/api/instances/stop",
+        methods: &[(Verb::Post, Endpoint::ChangeNamedInstance(Wish::Stop))],
+    },
+    Resource {
+        pattern: "/api/instances/restart",
+        methods: &[(Verb::Post, Endpoint::ChangeNamedInstance(Wish::Restart))],
+    },
+    Resource {
+        pattern: "/api/instances/delete",
+        methods: &[(Verb::Post, Endpoint::ChangeNamedInstance(Wish::Delete))],
+    },
+    Resource {
+        pattern: "/api/instances/stop-all",
+        methods: &[(Verb::Post, Endpoint::StopAllInstances)],
     },
     Resource {
         pattern: "/api/operations/{id}",
@@ -99,7 +134,9 @@ impl Endpoint {
             Self::CreateInstance
             | Self::ListInstances
             | Self::ReadInstance
-            | Self::DeleteInstance
+            | Self::ChangeInstance(_)
+            | Self::ChangeNamedInstance(_)
+            | Self::StopAllInstances
             | Self::ReadOperation
             | Self::ListJobs
             | Self::QueueStats
@@ -115,12 +152,15 @@ impl Endpoint {
     /// Reads a body; where this is false a body is ignored.
     pub(crate) fn takes_body(self) -> bool {
         match self {
-            Self::CreateInstance | Self::RetryDeadJobs | Self::PauseQueue | Self::ResumeQueue => {
-                true
-            }
+            Self::CreateInstance
+            | Self::ChangeInstance(_)
+            | Self::ChangeNamedInstance(_)
+            | Self::RetryDeadJobs
+            | Self::PauseQueue
+            | Self::ResumeQueue => true,
             Self::ListInstances
             | Self::ReadInstance
-            | Self::DeleteInstance
+            | Self::StopAllInstances
             | Self::ReadOperation
             | Self::ListJobs
             | Self::QueueStats

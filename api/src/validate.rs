@@ -12,6 +12,17 @@ const MAX_SHOWN: usize = 64;
 /// More unknown fields than this are not listed.
 const MAX_UNKNOWN: usize = 20;
 
+/// The longest name of an instance.
+pub(crate) const MAX_NAME: usize = 100;
+
+/// What is wrong with the name of an instance; `label` is the field's name in the message.
+pub(crate) fn wrong_with_name(label: &str, name: &str) -> Option<String> {
+    let is_fine = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (!name.bytes().all(is_fine)).then(|| {
+        format!("{label} must contain only alphanumeric characters, hyphens, and underscores")
+    })
+}
+
 /// Reads the fields of a body one after the other and collects every problem on the way.
 ///
 /// After a problem a reader returns some value of its type; it is never used, because

@@ -153,6 +153,13 @@ impl Store {
         }
     }
 
+    /// The instance that bears a name, if one does.
+    pub async fn id_of(&self, name: &str) -> Result<Option<InstanceId>, StoreError> {
+        let command = Command::new("HGET").arg(self.keys.names()).arg(name);
+        let id = self.redis.run(command, Repeat::Harmless).await?;
+        Ok(id.optional_text()?.and_then(|id| id.parse().ok()))
+    }
+
     /// `limit` records from position `offset`, newest first.
     pub async fn page(&self, offset: u64, limit: u64) -> Result<Page, StoreError> {
         if limit == 0 {

@@ -65,6 +65,18 @@ impl<N: Novita> Provider<N> {
         self.watched(self.novita.get(id, &self.context)).await
     }
 
+    pub(crate) async fn start(&self, id: &ProviderId) -> Result<(), NovitaError> {
+        self.watched(self.novita.start(id, &self.context)).await
+    }
+
+    pub(crate) async fn stop(&self, id: &ProviderId) -> Result<(), NovitaError> {
+        self.watched(self.novita.stop(id, &self.context)).await
+    }
+
+    pub(crate) async fn restart(&self, id: &ProviderId) -> Result<(), NovitaError> {
+        self.watched(self.novita.restart(id, &self.context)).await
+    }
+
     pub(crate) async fn delete(&self, id: &ProviderId) -> Result<(), NovitaError> {
         self.watched(self.novita.delete(id, &self.context)).await
     }

@@ -3,9 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use shared::clock::Millis;
-use shared::model::operation::OperationKind;
-use shared::model::spec::Request;
-use shared::model::{Desired, InstanceId, OperationId, Phase, Spec};
+use shared::model::{InstanceId, Phase};
 use shared::store::{Accepted, Page, Record};
 
 use super::Input;
@@ -18,8 +16,6 @@ use crate::{create, json};
 
 /// What callers are told to expect, as the predecessor did; nothing is measured here.
 const READY_AFTER_MS: u64 = 4 * 60_000;
-/// A change that lost this often against others is given back to its caller.
-const CHANGE_ATTEMPTS: u32 = 5;
 /// The length of a list nobody asked to cut into pages.
 const UNPAGED: u64 = 1000;
 const DEFAULT_PAGE_SIZE: u64 = 20;
@@ -81,50 +77,12 @@ pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     Ok(Reply::json(StatusCode::OK, &InstanceDetails::of(&record)))
 }
 
-/// `DELETE /api/instances/{id}`: the same operation, however often it is asked for.
-pub(crate) async fn delete(app: &App, input: &Input) -> Result<Reply, ApiError> {
-    let id = instance_id(input)?;
-    for _ in 0..CHANGE_ATTEMPTS {
-        let record = record(app, &id).await?;
-        let status = record.status.as_ref();
-        if Phase::of(&record.spec, status) == Phase::Terminated {
-            return Err(ApiError::NoInstance(id.to_string()));
-        }
-        if record.spec.desired == Desired::Deleted {
-            return Ok(deleting(&record.spec));
-        }
-        let request = Request {
-            operation_id: OperationId::generate(),
-            kind: OperationKind::Delete,
-            at: Millis::now(),
-        };
-        let spec = record.spec.wanting(Desired::Deleted, request);
-        match app.store.change(&record, &spec).await? {
-            Accepted::Yes => return Ok(deleting(&spec)),
-            // Another request was faster; what it wanted is to be read first.
-            Accepted::Conflict | Accepted::NameTaken(_) => {}
-        }
-    }
-    Err(ApiError::Contended)
-}
-
-fn deleting(spec: &Spec) -> Reply {
-    let answer = Answer {
-        instance_id: spec.id.as_str(),
-        operation_id: spec.request.operation_id.as_str(),
-        status: Phase::Deleting,
-        message: "Instance deletion accepted",
-        estimated_ready_time: None,
-    };
-    Reply::json(StatusCode::ACCEPTED, &answer)
-}
-
-async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {
+pub(super) async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {
     let record = app.store.record(id).await?;
     record.ok_or_else(|| ApiError::NoInstance(id.to_string()))
 }
 
-fn instance_id(input: &Input) -> Result<InstanceId, ApiError> {
+pub(super) fn instance_id(input: &Input) -> Result<InstanceId, ApiError> {
     input.id.parse().map_err(|_| ApiError::Invalid {
         message: "Invalid instance ID",
         problems: vec![Problem {

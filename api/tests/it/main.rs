@@ -8,6 +8,7 @@
 )]
 
 mod accept;
+mod change;
 mod drain;
 mod framing;
 mod harness;

@@ -10,4 +10,5 @@ mod crash;
 mod create;
 mod drift;
 mod failover;
+mod power;
 mod support;

@@ -54,7 +54,17 @@ impl Caller {
     }
 
     pub(crate) async fn post(&self, body: &Value) -> (StatusCode, Value) {
-        let url = format!("{}/api/instances", self.api);
+        self.post_to("instances", body).await
+    }
+
+    /// Wishes a start, stop or restart of an instance.
+    pub(crate) async fn change(&self, id: &str, wish: &str) -> (StatusCode, Value) {
+        self.post_to(&format!("instances/{id}/{wish}"), &json!({}))
+            .await
+    }
+
+    pub(crate) async fn post_to(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        let url = format!("{}/api/{path}", self.api);
         let answer = self
             .http
             .post(url)

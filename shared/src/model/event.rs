@@ -58,6 +58,21 @@ pub enum EventKind {
     /// The provider's word changed in a way nobody asked for.
     #[serde(rename = "instance.drifted")]
     Drifted,
+    /// A start or restart was taken up.
+    #[serde(rename = "instance.start_initiated")]
+    StartInitiated,
+    /// A start or restart came to a running instance whose checks passed.
+    #[serde(rename = "instance.started")]
+    Started,
+    /// A start or restart was given up; the instance stays as it is.
+    #[serde(rename = "instance.start_failed")]
+    StartFailed,
+    /// A stop was taken up.
+    #[serde(rename = "instance.stopping")]
+    Stopping,
+    /// The provider says it is stopped, as was wanted.
+    #[serde(rename = "instance.stopped")]
+    Stopped,
     /// Given up, with nothing left at the provider.
     #[serde(rename = "instance.failed")]
     Failed,
@@ -80,6 +95,11 @@ impl EventKind {
             Self::HealthChecking => "instance.health_checking",
             Self::Ready => "instance.ready",
             Self::Drifted => "instance.drifted",
+            Self::StartInitiated => "instance.start_initiated",
+            Self::Started => "instance.started",
+            Self::StartFailed => "instance.start_failed",
+            Self::Stopping => "instance.stopping",
+            Self::Stopped => "instance.stopped",
             Self::Failed => "instance.failed",
             Self::Deleted => "instance.deleted",
         }
@@ -93,12 +113,17 @@ impl EventKind {
             Self::Running => Some("running"),
             Self::HealthChecking => Some("health_checking"),
             Self::Ready => Some("ready"),
+            Self::StartInitiated => Some("startup_initiated"),
+            Self::Started => Some("startup_completed"),
+            Self::StartFailed => Some("startup_failed"),
+            Self::Stopped => Some("stopped"),
             Self::Failed => Some("failed"),
             Self::Deleted => Some("deleted"),
             Self::OfferChosen
             | Self::OfferRefused
             | Self::CreateUnclear
             | Self::AttemptDiscarded
+            | Self::Stopping
             | Self::Drifted => None,
         }
     }

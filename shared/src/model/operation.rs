@@ -11,8 +11,25 @@ use crate::clock::Millis;
 pub enum OperationKind {
     /// Bring an instance into being.
     Create,
+    /// Boot a stopped one.
+    Start,
+    /// Stop one that runs.
+    Stop,
+    /// Boot one anew that runs.
+    Restart,
     /// Remove it for good.
     Delete,
+}
+
+impl OperationKind {
+    /// It ends with a boot.
+    #[must_use]
+    pub fn boots(self) -> bool {
+        match self {
+            Self::Start | Self::Restart => true,
+            Self::Create | Self::Stop | Self::Delete => false,
+        }
+    }
 }
 
 /// How far it got.
@@ -29,7 +46,7 @@ pub enum OperationState {
     Superseded,
 }
 
-/// One create or delete, from acceptance to its end.
+/// One request for change, from acceptance to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {

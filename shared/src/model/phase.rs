@@ -64,6 +64,7 @@ impl Phase {
         let Some(status) = status else {
             return match spec.desired {
                 Desired::Running => Self::Creating,
+                Desired::Stopped => Self::Stopping,
                 Desired::Deleted => Self::Deleting,
             };
         };
@@ -80,8 +81,35 @@ impl Phase {
             status.current().map(|attempt| attempt.state),
             &status.provider,
         ) {
-            (Some(AttemptState::Acked), Some(facts)) => Self::observed(status, facts),
+            (Some(AttemptState::Acked), Some(facts)) => {
+                Self::observed(status, facts).towards(spec, status)
+            }
             _ => Self::Creating,
+        }
+    }
+
+    /// The phase as the current wish colours it: what is asked for shows at once, what is reached only
+    /// when the provider says so.
+    fn towards(self, spec: &Spec, status: &Status) -> Self {
+        let is_taken_up = status.observed_generation == spec.generation;
+        let boots = spec.request.kind.boots() && (!is_taken_up || status.pending_boot().is_some());
+        let is_confirmed = is_taken_up && status.timestamps.running.is_some();
+        match (spec.desired, self) {
+            (
+                Desired::Stopped,
+                Self::Creating
+                | Self::Starting
+                | Self::Running
+                | Self::HealthChecking
+                | Self::Ready,
+            ) => Self::Stopping,
+            (Desired::Running, Self::Stopping | Self::Stopped) if boots => Self::Starting,
+            (Desired::Running, Self::Running | Self::HealthChecking | Self::Ready)
+                if boots && !is_confirmed =>
+            {
+                Self::Starting
+            }
+            _ => self,
         }
     }
 
@@ -134,6 +162,7 @@ mod tests {
                 operation_id: OperationId::generate(),
                 kind: OperationKind::Create,
                 at: Millis(1),
+                webhook_url: None,
             },
         }
     }

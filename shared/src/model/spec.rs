@@ -12,6 +12,8 @@ use crate::clock::Millis;
 pub enum Desired {
     /// Created, running and healthy.
     Running,
+    /// Stopped: its GPU is given back, its disk is kept for as long as the provider keeps it.
+    Stopped,
     /// Gone at the provider; irreversible.
     Deleted,
 }
@@ -84,6 +86,9 @@ pub struct Request {
     pub kind: OperationKind,
     /// When.
     pub at: Millis,
+    /// Where the webhooks of this operation go, when not where the instance's go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
 }
 
 impl Spec {
@@ -105,6 +110,7 @@ impl Spec {
             operation_id,
             kind,
             at,
+            ..
         } = self.request.clone();
         Operation::accepted(operation_id, self.id.clone(), kind, self.generation, at)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::operation::{Failure, Operation};
+use super::operation::{Failure, Operation, OperationState};
 use super::spec::BillingMode;
 use crate::clock::Millis;
 
@@ -28,6 +28,12 @@ pub struct Status {
     /// provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// The last start, stop or restart, while it is being worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power: Option<Power>,
+    /// It got ready at least once: from then on it holds something of its caller's, and is never
+    /// given up for a failure.
+    pub was_ready: bool,
     /// The removal, once one was asked for or became necessary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
@@ -186,6 +192,43 @@ pub struct Health {
     pub report: Option<Value>,
 }
 
+/// How far a start, stop or restart has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Power {
+    /// The generation of the spec that asked for it.
+    pub generation: u64,
+    /// When a worker took it up.
+    pub since: Millis,
+    /// Calls made, or about to be made.
+    #[serde(default)]
+    pub calls: u32,
+    /// The last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called_at: Option<Millis>,
+    /// When the provider had started it last before it was to be restarted, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_before: Option<u64>,
+    /// It was seen on its way through the restart.
+    #[serde(default)]
+    pub was_seen_booting: bool,
+}
+
+impl Power {
+    /// Taken up now.
+    #[must_use]
+    pub fn begun(generation: u64, now: Millis) -> Self {
+        Self {
+            generation,
+            since: now,
+            calls: 0,
+            called_at: None,
+            started_before: None,
+            was_seen_booting: false,
+        }
+    }
+}
+
 /// How far a removal has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -210,6 +253,9 @@ pub struct Timestamps {
     /// Every health check passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<Millis>,
+    /// The provider says it is stopped, as was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Millis>,
     /// It was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<Millis>,
@@ -230,6 +276,14 @@ impl Status {
     pub fn provider_id(&self) -> Option<&str> {
         self.current()
             .and_then(|attempt| attempt.provider_id.as_deref())
+    }
+
+    /// A boot that was asked for and is not over.
+    #[must_use]
+    pub fn pending_boot(&self) -> Option<&Operation> {
+        self.operation.as_ref().filter(|operation| {
+            operation.state == OperationState::Pending && operation.kind.boots()
+        })
     }
 
     /// Nothing more will happen: removed, or failed with nothing left at the provider.

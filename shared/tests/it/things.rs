@@ -48,6 +48,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         operation_id: OperationId::generate(),
         kind,
         at: Millis(1),
+        webhook_url: None,
     }
 }
 

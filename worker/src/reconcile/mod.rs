@@ -12,6 +12,7 @@ mod observe;
 mod offers;
 mod order;
 mod plan;
+mod power;
 mod remove;
 mod search;
 
@@ -116,6 +117,8 @@ impl<N: Novita> Reconciler<N> {
             Step::Order => self.order(&mut draft, lease).await,
             Step::Find => self.find(&mut draft).await,
             Step::Observe => self.observe(&mut draft).await,
+            Step::Boot => self.boot(&mut draft, lease).await,
+            Step::Halt => self.halt(&mut draft).await,
             Step::Remove => self.remove(&mut draft).await,
             Step::Close => self.close(&mut draft).await,
             Step::Rest => draft.rest(),
@@ -178,6 +181,7 @@ pub(crate) mod testing {
                 operation_id: OperationId::generate(),
                 kind: OperationKind::Create,
                 at: Millis(1),
+                webhook_url: None,
             },
         }
     }

@@ -45,16 +45,19 @@ impl Draft<'_> {
     /// It runs, and every check passed.
     pub(super) fn ready(&mut self, reason: &str) {
         self.status.timestamps.ready = Some(self.now);
+        self.status.was_ready = true;
         let mappings = self
             .status
             .provider
             .as_ref()
             .map(|facts| facts.port_mappings.clone());
-        self.event(
-            EventKind::Ready,
-            reason,
-            json!({ "portMappings": mappings }),
-        );
+        let kind = if self.status.pending_boot().is_some() {
+            EventKind::Started
+        } else {
+            EventKind::Ready
+        };
+        self.event(kind, reason, json!({ "portMappings": mappings }));
+        self.status.power = None;
         self.end_operation(OperationState::Succeeded, None);
     }
 
@@ -72,13 +75,14 @@ impl Draft<'_> {
         let attempt = self.status.current();
         let reason = attempt.and_then(|attempt| attempt.reason.clone());
         // Nobody here asked for it, so somebody removed it by hand; that is respected.
-        let by_hand = self.spec.desired == Desired::Running
+        let by_hand = self.spec.desired != Desired::Deleted
             && attempt.is_some_and(|attempt| attempt.state == AttemptState::Acked);
         self.move_attempt(AttemptState::Gone, reason);
         self.status.removal = None;
         self.status.health = None;
         self.status.provider = None;
         self.status.timestamps.running = None;
+        self.status.power = None;
         self.progress();
         if by_hand {
             self.status.ending = Some(Ending::Vanished);
@@ -97,19 +101,29 @@ impl Draft<'_> {
     /// Closes the record: nothing of it is left at the provider, and that is proved.
     pub(super) fn closed(&mut self) -> Next {
         match (self.spec.desired, self.status.ending.clone()) {
-            (Desired::Running, Some(Ending::Failed(reason))) => self.failed(reason),
-            (Desired::Running, _) => {
+            (Desired::Deleted, _) => self.terminated("its removal is confirmed"),
+            (Desired::Running | Desired::Stopped, Some(Ending::Failed(reason))) => {
+                self.failed(reason);
+            }
+            (Desired::Running | Desired::Stopped, Some(Ending::Vanished)) => {
                 self.terminated("the provider no longer has it; somebody else removed it");
             }
-            (Desired::Deleted, _) => self.terminated("its removal is confirmed"),
+            (Desired::Running | Desired::Stopped, None) => {
+                let reason = "it came to nothing before it could be stopped";
+                self.failed(failure("STOPPED_BEFORE_CREATED", reason));
+            }
         }
         Next::Never
     }
 
-    /// Nothing is left to do. A delete that was asked for while the record was closing is done too.
+    /// Nothing is left to do. A delete that was asked for while the record was closing is done too;
+    /// whatever else was asked for cannot be done.
     pub(super) fn rest(&mut self) -> Next {
         if self.status.timestamps.terminated.is_some() && self.spec.desired == Desired::Deleted {
             self.end_operation(OperationState::Succeeded, None);
+        } else {
+            let error = failure("INSTANCE_CLOSED", "the instance does not exist any more");
+            self.end_operation(OperationState::Failed, Some(error));
         }
         Next::Never
     }
@@ -119,7 +133,7 @@ impl Draft<'_> {
         self.event(EventKind::Deleted, reason, json!({}));
         match self.spec.desired {
             Desired::Deleted => self.end_operation(OperationState::Succeeded, None),
-            Desired::Running => {
+            Desired::Running | Desired::Stopped => {
                 let error = failure("INSTANCE_REMOVED", reason);
                 self.end_operation(OperationState::Failed, Some(error));
             }

@@ -23,10 +23,12 @@ impl Notifier {
 
     /// The webhook of an event; `None` when nobody asked for one. `status` already counts it.
     pub(super) fn webhook(&self, spec: &Spec, status: &Status, event: &Event) -> Option<Job> {
-        let url = spec
-            .webhook_url
-            .clone()
-            .or_else(|| self.default_url.clone())?;
+        let urls = [
+            &spec.request.webhook_url,
+            &spec.webhook_url,
+            &self.default_url,
+        ];
+        let url = urls.into_iter().flatten().next()?.clone();
         let payload = payload(spec, status, event)?;
         let body = match self.format {
             WebhookFormat::Legacy => Value::Object(payload),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::model::status::Health;
-use shared::model::{EventKind, ProviderFacts};
+use shared::model::{EventKind, ProviderFacts, Status};
 
 use super::draft::{Draft, Next};
 use super::remove::{provider_id, without_id};
@@ -32,14 +32,13 @@ impl<N: Novita> Reconciler<N> {
         }
     }
 
-    async fn seen(&self, draft: &mut Draft<'_>, instance: &Instance) -> Next {
+    pub(super) async fn seen(&self, draft: &mut Draft<'_>, instance: &Instance) -> Next {
         let before = draft
             .status
             .provider
             .replace(facts::of(instance, draft.now));
-        let is_ready = draft.status.timestamps.ready.is_some();
         let problem = facts::describe(&instance.status_error);
-        match Sight::of(&instance.status, &problem, is_ready) {
+        match Sight::of(&instance.status, &problem, Past::of(&draft.status)) {
             Sight::Broken => draft.discard(failure("PROVIDER_FAILURE", problem)),
             Sight::Settled => Next::In(self.config.poll_slow),
             Sight::Running => self.running(draft).await,
@@ -60,7 +59,7 @@ impl<N: Novita> Reconciler<N> {
     }
 
     /// Not running yet: wait, unless it takes too long to be worth paying for.
-    fn booting(&self, draft: &mut Draft<'_>) -> Next {
+    pub(super) fn booting(&self, draft: &mut Draft<'_>) -> Next {
         let since = draft.status.current().and_then(|attempt| attempt.acked_at);
         let waited = since.map_or(0, |since| draft.now.since(since));
         if waited > self.config.startup_max.as_millis() as u64 {
@@ -71,7 +70,7 @@ impl<N: Novita> Reconciler<N> {
     }
 
     /// Running, and not known to be ready: checks every endpoint once.
-    async fn running(&self, draft: &mut Draft<'_>) -> Next {
+    pub(super) async fn running(&self, draft: &mut Draft<'_>) -> Next {
         let now = draft.now;
         if draft.status.timestamps.running.is_none() {
             draft.status.timestamps.running = Some(now);
@@ -114,7 +113,13 @@ impl<N: Novita> Reconciler<N> {
                 "its endpoints did not get healthy within {} s",
                 waited.as_secs()
             );
-            return draft.discard(failure("HEALTH_CHECK_TIMEOUT", message));
+            let reason = failure("HEALTH_CHECK_TIMEOUT", message);
+            if draft.status.was_ready {
+                // What it holds is its caller's: it runs on, and is looked at until it recovers.
+                draft.boot_failed(reason);
+                return Next::In(self.config.poll_slow);
+            }
+            return draft.discard(reason);
         }
         let doublings = checks.min(self.config.health_attempts).saturating_sub(1);
         Next::In((self.config.health_delay * 2_u32.pow(doublings)).min(HEALTH_WAIT_MAX))
@@ -140,12 +145,34 @@ enum Sight {
     Removed,
 }
 
+/// How far it ever got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Past {
+    /// It never got ready.
+    Fresh,
+    /// It was ready in an earlier boot.
+    WasReady,
+    /// It is ready in this boot.
+    Ready,
+}
+
+impl Past {
+    fn of(status: &Status) -> Self {
+        match status.timestamps.ready {
+            Some(_) => Self::Ready,
+            None if status.was_ready => Self::WasReady,
+            None => Self::Fresh,
+        }
+    }
+}
+
 impl Sight {
-    fn of(status: &ProviderStatus, problem: &str, is_ready: bool) -> Self {
+    fn of(status: &ProviderStatus, problem: &str, past: Past) -> Self {
         match status {
             ProviderStatus::Removed => Self::Removed,
-            ProviderStatus::Running if is_ready => Self::Settled,
-            _ if is_ready => Self::Drifted,
+            ProviderStatus::Running if past == Past::Ready => Self::Settled,
+            ProviderStatus::Running if past == Past::WasReady => Self::Running,
+            _ if past != Past::Fresh => Self::Drifted,
             _ if !problem.is_empty() => Self::Broken,
             ProviderStatus::Running => Self::Running,
             ProviderStatus::Pending
@@ -160,7 +187,7 @@ impl Sight {
 }
 
 /// A word that nobody here asked for: recorded once, and otherwise left alone.
-fn drifted(draft: &mut Draft<'_>, before: Option<&ProviderFacts>) {
+pub(super) fn drifted(draft: &mut Draft<'_>, before: Option<&ProviderFacts>) {
     let word = draft
         .status
         .provider
@@ -231,10 +258,16 @@ mod tests {
         ];
         for word in words {
             for problem in ["", "oom: killed"] {
-                let sight = Sight::of(&ProviderStatus::from(word.to_owned()), problem, true);
+                let word = ProviderStatus::from(word.to_owned());
+                let sight = Sight::of(&word, problem, Past::Ready);
                 assert!(
                     matches!(sight, Sight::Settled | Sight::Drifted),
-                    "{word}: {sight:?}"
+                    "{word:?}: {sight:?}"
+                );
+                let sight = Sight::of(&word, problem, Past::WasReady);
+                assert!(
+                    matches!(sight, Sight::Running | Sight::Drifted),
+                    "{word:?}: {sight:?}"
                 );
             }
         }
@@ -250,11 +283,11 @@ mod tests {
             ("somethingNew", Sight::Stuck),
         ] {
             assert_eq!(
-                Sight::of(&ProviderStatus::from(word.to_owned()), "", false),
+                Sight::of(&ProviderStatus::from(word.to_owned()), "", Past::Fresh),
                 sight
             );
         }
-        let broken = Sight::of(&ProviderStatus::Pulling, "oom: killed", false);
+        let broken = Sight::of(&ProviderStatus::Pulling, "oom: killed", Past::Fresh);
         assert_eq!(broken, Sight::Broken);
     }
 }

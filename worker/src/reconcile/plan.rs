@@ -11,6 +11,10 @@ pub(super) enum Step {
     Find,
     /// Ask the provider how the instance is, and check its endpoints once it runs.
     Observe,
+    /// Start or restart it, and follow the boot.
+    Boot,
+    /// Stop it, until that is confirmed.
+    Halt,
     /// Delete what exists, until that is confirmed.
     Remove,
     /// Nothing is left: prove it, and close the record.
@@ -24,26 +28,24 @@ pub(super) fn plan(spec: &Spec, status: &Status) -> Step {
     if status.timestamps.terminated.is_some() {
         return Step::Rest;
     }
-    let state = status.current().map(|attempt| attempt.state);
-    match (spec.desired, state) {
+    let exists = match status.current().map(|attempt| attempt.state) {
         // An unknown fate comes before every wish: it may be costing money under an unknown id.
-        (_, Some(AttemptState::Intent)) => Step::Find,
-        (_, Some(AttemptState::Discarding)) | (Desired::Deleted, Some(AttemptState::Acked)) => {
-            Step::Remove
-        }
-        (
-            Desired::Deleted,
-            None | Some(AttemptState::Refused | AttemptState::Absent | AttemptState::Gone),
-        ) => Step::Close,
-        (Desired::Running, _) if status.timestamps.failed.is_some() => Step::Rest,
-        (Desired::Running, Some(AttemptState::Acked)) => Step::Observe,
-        (
-            Desired::Running,
-            None | Some(AttemptState::Refused | AttemptState::Absent | AttemptState::Gone),
-        ) => match status.ending {
-            Some(_) => Step::Close,
-            None => Step::Order,
-        },
+        Some(AttemptState::Intent) => return Step::Find,
+        Some(AttemptState::Discarding) => return Step::Remove,
+        Some(AttemptState::Acked) => true,
+        None | Some(AttemptState::Refused | AttemptState::Absent | AttemptState::Gone) => false,
+    };
+    let has_failed = status.timestamps.failed.is_some();
+    match (spec.desired, exists) {
+        (Desired::Running | Desired::Stopped, _) if has_failed => Step::Rest,
+        (Desired::Deleted, true) => Step::Remove,
+        (Desired::Stopped, true) => Step::Halt,
+        // What came to nothing before it could be stopped is not created any more.
+        (Desired::Deleted | Desired::Stopped, false) => Step::Close,
+        (Desired::Running, true) if status.pending_boot().is_some() => Step::Boot,
+        (Desired::Running, true) => Step::Observe,
+        (Desired::Running, false) if status.ending.is_some() => Step::Close,
+        (Desired::Running, false) => Step::Order,
     }
 }
 
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_is_ordered_while_anything_may_exist() {
         for state in STATES {
-            for desired in [Desired::Running, Desired::Deleted] {
+            for desired in [Desired::Running, Desired::Stopped, Desired::Deleted] {
                 let step = plan(&spec(desired), &status(state));
                 assert!(
                     !(state.may_exist() && matches!(step, Step::Order | Step::Close)),
@@ -113,6 +115,34 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_to_stop_orders_nothing_and_stops_what_exists() {
+        let stopped = spec(Desired::Stopped);
+        assert_eq!(plan(&stopped, &status(AttemptState::Acked)), Step::Halt);
+        for state in STATES {
+            let step = plan(&stopped, &status(state));
+            assert!(
+                !matches!(step, Step::Order | Step::Boot | Step::Observe),
+                "{state:?} {step:?}"
+            );
+        }
+        assert_eq!(plan(&stopped, &Status::default()), Step::Close);
+    }
+
+    #[test]
+    fn a_start_boots_once_and_is_only_watched_after_it_ended() {
+        let mut wish = spec(Desired::Running);
+        wish.request.kind = shared::model::OperationKind::Start;
+        let mut booting = status(AttemptState::Acked);
+        booting.operation = Some(wish.operation());
+        assert_eq!(plan(&wish, &booting), Step::Boot);
+        let ended = wish
+            .operation()
+            .ended(shared::model::OperationState::Succeeded, None, NOW);
+        booting.operation = Some(ended);
+        assert_eq!(plan(&wish, &booting), Step::Observe);
+    }
+
+    #[test]
     fn a_failed_record_rests_until_it_is_deleted() {
         let mut failed = status(AttemptState::Gone);
         failed.timestamps.failed = Some(NOW);
@@ -125,7 +155,7 @@ mod tests {
         for state in STATES {
             let mut status = status(state);
             status.timestamps.terminated = Some(NOW);
-            for desired in [Desired::Running, Desired::Deleted] {
+            for desired in [Desired::Running, Desired::Stopped, Desired::Deleted] {
                 assert_eq!(plan(&spec(desired), &status), Step::Rest);
             }
         }

@@ -1,0 +1,241 @@
+//! Start, stop, restart and delete: a wish is written down, a worker fulfils it.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use http::StatusCode;
+use serde::Serialize;
+use shared::clock::Millis;
+use shared::model::spec::Request;
+use shared::model::{InstanceId, OperationId, Phase, Spec, Status};
+use shared::store::{Accepted, Record};
+
+use super::instances::{instance_id, record};
+use super::{Input, problem};
+use crate::app::App;
+use crate::create::webhook_url;
+use crate::error::ApiError;
+use crate::json;
+use crate::reply::Reply;
+use crate::validate::{self, Fields};
+use crate::wish::{Decision, Wish};
+
+/// A change that lost this often against others is given back to its caller.
+const CHANGE_ATTEMPTS: u32 = 5;
+/// What callers are told to expect of a start, as the predecessor did; nothing is measured here.
+const STARTED_AFTER_MS: u64 = 3 * 60_000;
+/// Instances that `stop-all` looks at in one read.
+const PAGE: u64 = 200;
+/// Wishes of `stop-all` that are written at the same time.
+const AT_ONCE: usize = 16;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    instance_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    novita_instance_id: Option<&'a str>,
+    operation_id: &'a str,
+    status: Phase,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_ready_time: Option<String>,
+}
+
+/// What became of one instance in `stop-all`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stopped {
+    instance_id: String,
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AllStopped {
+    success: bool,
+    message: String,
+    count: usize,
+    failed: usize,
+    results: Vec<Stopped>,
+    timestamp: String,
+}
+
+/// `POST /api/instances/{id}/start` and its siblings, `DELETE /api/instances/{id}`.
+pub(crate) async fn by_id(app: &App, input: &Input, wish: Wish) -> Result<Reply, ApiError> {
+    let id = instance_id(input)?;
+    let mut fields = Fields::new(json::object(&input.body)?);
+    let url = webhook_url(&mut fields);
+    fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
+    answer(app, &id, wish, url).await
+}
+
+/// `POST /api/instances/start` and its siblings, for the instance that bears a name.
+pub(crate) async fn by_name(app: &App, input: &Input, wish: Wish) -> Result<Reply, ApiError> {
+    let mut fields = Fields::new(json::object(&input.body)?);
+    let name = fields.optional_text("instanceName", validate::MAX_NAME, |name| {
+        validate::wrong_with_name("Instance name", name)
+    });
+    let url = webhook_url(&mut fields);
+    fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
+    let name = name.ok_or_else(|| ApiError::Invalid {
+        message: nameless(wish),
+        problems: vec![problem("instanceName", nameless(wish).to_owned())],
+    })?;
+    let id = app.store.id_of(&name).await?;
+    let id = id.ok_or(ApiError::NoInstance(name))?;
+    answer(app, &id, wish, url).await
+}
+
+/// `POST /api/instances/stop-all`: every instance that runs or will.
+pub(crate) async fn stop_all(app: &App) -> Result<Reply, ApiError> {
+    let mut running = Vec::new();
+    for page in 0.. {
+        let records = app.store.page(page * PAGE, PAGE).await?.records;
+        let is_last = records.len() < PAGE as usize;
+        let wanted = |record: &Record| Wish::Stop.decide(record) == Decision::Change;
+        running.extend(
+            records
+                .into_iter()
+                .filter(wanted)
+                .map(|record| record.spec.id),
+        );
+        if is_last {
+            break;
+        }
+    }
+    let results: Vec<Stopped> = stream::iter(running)
+        .map(|id| async move { stopped(id.as_str(), wished(app, &id, Wish::Stop, None).await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let failed = results.iter().filter(|result| !result.success).count();
+    tracing::info!(
+        count = results.len(),
+        failed,
+        "all instances are to be stopped"
+    );
+    let all = AllStopped {
+        success: failed == 0,
+        message: format!("Stop initiated for {} instances", results.len() - failed),
+        count: results.len() - failed,
+        failed,
+        results,
+        timestamp: Millis::now().iso(),
+    };
+    Ok(Reply::json(StatusCode::ACCEPTED, &all))
+}
+
+fn stopped(id: &str, result: Result<Wished, ApiError>) -> Stopped {
+    let instance_id = id.to_owned();
+    match result {
+        Ok(Wished { spec, .. }) => Stopped {
+            instance_id,
+            success: true,
+            operation_id: Some(spec.request.operation_id.to_string()),
+            error: None,
+        },
+        Err(error) => Stopped {
+            instance_id,
+            success: false,
+            operation_id: None,
+            error: Some(error.face().message),
+        },
+    }
+}
+
+async fn answer(
+    app: &App,
+    id: &InstanceId,
+    wish: Wish,
+    url: Option<String>,
+) -> Result<Reply, ApiError> {
+    let Wished {
+        spec,
+        status,
+        is_new,
+    } = wished(app, id, wish, url).await?;
+    let phase = Phase::of(&spec, status.as_ref());
+    let starts = matches!(wish, Wish::Start | Wish::Restart);
+    let answer = Answer {
+        instance_id: spec.id.as_str(),
+        novita_instance_id: status.as_ref().and_then(Status::provider_id),
+        operation_id: spec.request.operation_id.as_str(),
+        status: phase,
+        message: if is_new {
+            format!("Instance {} accepted", wish.verb())
+        } else {
+            format!("Instance is already {}", phase.as_str())
+        },
+        estimated_ready_time: (starts && is_new)
+            .then(|| spec.request.at.plus(STARTED_AFTER_MS).iso()),
+    };
+    Ok(Reply::json(StatusCode::ACCEPTED, &answer))
+}
+
+/// An instance after something was wished of it.
+struct Wished {
+    spec: Spec,
+    status: Option<Status>,
+    /// It was not so, or on its way, before.
+    is_new: bool,
+}
+
+/// Writes a wish down, once.
+async fn wished(
+    app: &App,
+    id: &InstanceId,
+    wish: Wish,
+    url: Option<String>,
+) -> Result<Wished, ApiError> {
+    for _ in 0..CHANGE_ATTEMPTS {
+        let record = record(app, id).await?;
+        match wish.decide(&record) {
+            Decision::Change => {}
+            Decision::Existing => {
+                return Ok(Wished {
+                    spec: record.spec,
+                    status: record.status,
+                    is_new: false,
+                });
+            }
+            Decision::Unknown => return Err(ApiError::NoInstance(id.to_string())),
+            Decision::Refuse(why) => return Err(ApiError::NotPossible { wish, why }),
+        }
+        let spec = wanting(&record.spec, wish, url.clone());
+        match app.store.change(&record, &spec).await? {
+            Accepted::Yes => {
+                return Ok(Wished {
+                    spec,
+                    status: record.status,
+                    is_new: true,
+                });
+            }
+            // Another request was faster; what it wanted is to be read first.
+            Accepted::Conflict | Accepted::NameTaken(_) => {}
+        }
+    }
+    Err(ApiError::Contended)
+}
+
+fn wanting(spec: &Spec, wish: Wish, webhook_url: Option<String>) -> Spec {
+    let request = Request {
+        operation_id: OperationId::generate(),
+        kind: wish.kind(),
+        at: Millis::now(),
+        webhook_url,
+    };
+    spec.wanting(wish.desired(), request)
+}
+
+/// The predecessor's words when no name is given.
+fn nameless(wish: Wish) -> &'static str {
+    match wish {
+        Wish::Start => "Instance name is required for name-based starting",
+        Wish::Stop => "Instance name is required for name-based stopping",
+        Wish::Restart => "Instance name is required for name-based restarting",
+        Wish::Delete => "Instance name is required for name-based deletion",
+    }
+}
