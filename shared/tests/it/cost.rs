@@ -15,6 +15,7 @@ use crate::things::{
     HOUR, conclude, dead, event, failed, instance, reconcile, request, reserve, settle, spec, take,
     webhook,
 };
+use crate::wake_ups::asleep;
 
 over_both_transports!(alone:
     enqueueing_costs_what_its_header_declares,
@@ -130,12 +131,23 @@ async fn enqueueing_costs_what_its_header_declares(rig: Rig) {
     conclude(&session, buried, dead()).await;
     let revived = cost(&rig, session.enqueue(&[webhook("msg_dead")])).await.0;
     assert_eq!(revived, 5 + 2 + 2, "one that is dead");
+    let _ = reserve(&session, BATCH).await;
     wake_all(&rig).await;
+    let gone = rig.session(LONG_LEASE);
+    assert!(reserve(&gone, 1).await.jobs.is_empty());
+    let mut listeners = Vec::new();
     for _ in 0..6 {
-        let _ = reserve(&rig.session(LONG_LEASE), 1).await;
+        listeners.push(asleep(&rig).await);
     }
-    assert_eq!(enqueue(jobs("c", 1)).await, 5 + 1, "one sleeper woken");
-    assert_eq!(enqueue(jobs("d", 5)).await, 5 + 4, "at most four woken");
+    let woken = enqueue(jobs("c", 1)).await;
+    assert_eq!(
+        woken,
+        5 + 1 + 2,
+        "one sleeper woken, in place of one that is gone"
+    );
+    let _ = reserve(&session, 1).await;
+    assert_eq!(enqueue(jobs("d", 1)).await, 5 + 1, "one sleeper woken");
+    assert_eq!(enqueue(jobs("e", 5)).await, 5 + 4, "at most four woken");
 }
 
 async fn accepting_costs_what_its_header_declares(rig: Rig) {

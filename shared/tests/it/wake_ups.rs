@@ -13,13 +13,14 @@ over_both_transports!(common:
     a_sleeping_session_hears_of_a_follow_up_job,
     a_job_that_is_not_runnable_yet_wakes_nobody,
     one_job_wakes_one_session,
+    a_session_that_died_in_its_sleep_does_not_swallow_a_wake_up,
 );
 over_both_transports!(alone:
     a_subscription_comes_back_after_the_server_restarted,
 );
 
 /// A session that is subscribed and then found nothing to do.
-async fn asleep(rig: &Rig) -> (Queue, Subscription) {
+pub(crate) async fn asleep(rig: &Rig) -> (Queue, Subscription) {
     let session = rig.session(LONG_LEASE);
     let mut wake_ups = session.wake_ups();
     assert_eq!(next(&mut wake_ups).await, Notice::Connected);
@@ -42,6 +43,25 @@ async fn sleepers(rig: &Rig) -> i64 {
 }
 
 async fn a_sleeping_session_hears_of_an_enqueued_job(rig: Rig) {
+    let (session, mut wake_ups) = asleep(&rig).await;
+    let producer = rig.session(LONG_LEASE);
+    producer.enqueue(&[reconcile("i1")]).await.unwrap();
+    assert_eq!(next(&mut wake_ups).await, woken());
+    let _ = reserve_one(&session).await;
+}
+
+async fn a_session_that_died_in_its_sleep_does_not_swallow_a_wake_up(rig: Rig) {
+    for _ in 0..3 {
+        let (session, wake_ups) = asleep(&rig).await;
+        drop(wake_ups);
+        let channel = rig.keys.wake_channel(session.session());
+        eventually("the end of a subscription", || async {
+            let listeners = rig.ask(["PUBSUB", "NUMSUB", &channel]).await;
+            let count = listeners.array().unwrap().pop().unwrap();
+            (count.int().unwrap() == 0).then_some(())
+        })
+        .await;
+    }
     let (session, mut wake_ups) = asleep(&rig).await;
     let producer = rig.session(LONG_LEASE);
     producer.enqueue(&[reconcile("i1")]).await.unwrap();

@@ -210,7 +210,7 @@ impl<H: Handler> Runner<H> {
         if let (Look::Fallback, Some(now)) = (look, self.now()) {
             match self.queue.peek(now).await {
                 Ok(peek) if !peek.is_due => {
-                    self.watch.sleep(now, peek.next_timer, Instant::now());
+                    self.watch.found_nothing(now, peek.next_timer);
                     return;
                 }
                 // Whether Redis is away shows in the call that insists.

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 /// The look that is taken even if no timer and no wake-up asks for one.
 const FALLBACK: Duration = Duration::from_secs(60);
+/// The same after one that found nothing: every command is billed.
+const FALLBACK_IDLE: Duration = Duration::from_secs(120);
 /// The same while wake-ups cannot arrive.
 const FALLBACK_DEAF: Duration = Duration::from_secs(2);
 
@@ -42,6 +44,8 @@ pub(super) struct Watch {
     hears: bool,
     /// Wake-ups will never arrive again.
     is_deaf: bool,
+    /// The last look was a fallback and found nothing.
+    is_quiet: bool,
     next: (Instant, Look),
 }
 
@@ -52,6 +56,7 @@ impl Watch {
             wake_ups: queue.wake_ups(),
             hears: false,
             is_deaf: false,
+            is_quiet: false,
             next: (Instant::now(), Look::Timer),
         }
     }
@@ -81,6 +86,7 @@ impl Watch {
     /// The look that is due. Without another word the next one is the fallback.
     pub(super) fn take(&mut self) -> Look {
         let (_, look) = self.next;
+        self.is_quiet = false;
         self.next = (Instant::now() + self.fallback(), Look::Fallback);
         look
     }
@@ -100,8 +106,18 @@ impl Watch {
         };
     }
 
+    /// The fallback look found nothing: sleeps as after any other look, and longer.
+    pub(super) fn found_nothing(&mut self, now: Millis, next_timer: Option<Millis>) {
+        self.is_quiet = true;
+        self.sleep(now, next_timer, Instant::now());
+    }
+
     fn fallback(&self) -> Duration {
-        let fallback = if self.hears { FALLBACK } else { FALLBACK_DEAF };
+        let fallback = match (self.hears, self.is_quiet) {
+            (false, _) => FALLBACK_DEAF,
+            (true, false) => FALLBACK,
+            (true, true) => FALLBACK_IDLE,
+        };
         fallback.mul_f64(rand::rng().random_range(0.8..=1.2))
     }
 

@@ -13,7 +13,8 @@
   so that a late holder is still heard as long as nobody else took the job. The kind of a job is what
   stands before the first colon of its id. A job of a paused kind waits as "d:" in the far future.
 
-  Every script returns { commands it cost, itself included; its result }.
+  Every script returns { commands it cost, itself included; its result }. Where a header counts woken
+  sleepers, one whose process died costs two more: itself, and the look for the next.
   Time is Redis's own. Numbers become text by num(), because Lua would print 1.7e+12. ]]
 local READY, TIMERS, JOBS, IDLE, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
@@ -203,12 +204,21 @@ local function enqueue(wanted)
 end
 
 -- Wakes one sleeping session per job that became runnable, at most four: enough to start, no herd.
+-- In place of one that nobody listens for, because its process died, the next is woken.
 local function wake(count)
-  if count <= 0 then
-    return
-  end
-  local sleepers = call('ZPOPMIN', IDLE, math.min(count, 4))
-  for i = 1, #sleepers, 2 do
-    call('PUBLISH', IDLE .. ':' .. sleepers[i], 'wake')
+  local wanted = math.min(count, 4)
+  local tries = wanted + 4
+  while wanted > 0 and tries > 0 do
+    local sleepers = call('ZPOPMIN', IDLE, wanted)
+    local are_all = #sleepers < 2 * wanted
+    for i = 1, #sleepers, 2 do
+      tries = tries - 1
+      if call('PUBLISH', IDLE .. ':' .. sleepers[i], 'wake') > 0 then
+        wanted = wanted - 1
+      end
+    end
+    if are_all then
+      return
+    end
   end
 end
