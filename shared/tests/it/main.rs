@@ -11,9 +11,11 @@ mod rig;
 
 mod client;
 mod cost;
+mod cost_of_settling;
 mod events;
 mod leases;
 mod lost_replies;
+mod meter;
 mod oracle;
 mod proxy;
 mod queue;
