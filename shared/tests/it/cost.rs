@@ -2,13 +2,15 @@
 
 use shared::clock::Millis;
 use shared::model::{Desired, OperationKind, Status};
-use shared::queue::{BATCH, Job, JobId, JobKind, JobState, QueueAdmin, QueueStats, Scope, Verdict};
+use shared::queue::{
+    BATCH, Job, JobId, JobKind, JobState, Queue, QueueAdmin, QueueStats, Scope, Verdict,
+};
 use shared::store::Accepted;
 
 use crate::meter::{cost, held, hold, jobs, pass_time, session, wake_all};
 use crate::rig::{LONG_LEASE, Rig, Trouble};
 use crate::things::{
-    HOUR, conclude, dead, failed, instance, request, reserve, spec, take, webhook,
+    HOUR, conclude, dead, failed, instance, request, reserve, settle, spec, take, webhook,
 };
 
 over_both_transports!(alone:
@@ -245,12 +247,40 @@ async fn pausing_costs_what_its_headers_declare(rig: Rig) {
     let (billed, exchange) = cost(&rig, reserve(&session, 2)).await;
     assert_eq!(exchange.jobs.len(), 2);
     assert_eq!(billed, 7 + 2 + 1 + 1 + 1, "what resumes");
+    for job in exchange.jobs {
+        conclude(&session, job, Verdict::Done).await;
+    }
+    late_costs_what_its_headers_declare(&rig, &session, &admin).await;
     assert_eq!(cost(&rig, admin.pause(Scope::All)).await.0, 4, "pause all");
     assert_eq!(
         cost(&rig, reserve(&session, 2)).await.0,
         3 + 1,
         "nothing is handed out"
     );
+}
+
+/// What a holder costs whose lease ended, and whose job waits among the paused since.
+async fn late_costs_what_its_headers_declare(rig: &Rig, session: &Queue, admin: &QueueAdmin) {
+    let job = hold(session, "late", 1).await.remove(0);
+    let (id, instance, status) = (job.id.clone(), instance("late0"), Status::default());
+    admin.pause(Scope::Kind(JobKind::Instance)).await.unwrap();
+    let park = async || {
+        pass_time(rig, &format!("l:{id}")).await;
+        assert!(reserve(session, 1).await.jobs.is_empty());
+        wake_all(rig).await;
+        session.woken();
+    };
+    park().await;
+    let held = held(std::slice::from_ref(&job));
+    assert_eq!(cost(rig, session.extend(&held)).await.0, 4 + 2, "extend");
+    park().await;
+    let written = session.checkpoint(&id, &job.token, &instance, None, &status);
+    assert_eq!(cost(rig, written).await.0, 6 + 2, "checkpoint");
+    park().await;
+    let settlement = vec![job.settle(Verdict::Done, Vec::new())];
+    let (billed, applied) = cost(rig, settle(session, settlement)).await;
+    assert_eq!(applied, [true]);
+    assert_eq!(billed, 3 + 3 + 1 + 2, "settle");
 }
 
 async fn a_look_of_an_idle_worker_costs_three_commands(rig: Rig) {

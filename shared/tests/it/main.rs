@@ -17,6 +17,7 @@ mod leases;
 mod lost_replies;
 mod meter;
 mod oracle;
+mod pause;
 mod proxy;
 mod queue;
 mod schedule;

@@ -122,6 +122,18 @@ local function bodies_and_leases(ids)
   return call('HMGET', JOBS, unpack(fields))
 end
 
+-- Takes jobs whose lease had ended back out of the line for their holder, or from where those of a
+-- paused kind wait. `missing` tells how many of these jobs were not found under their lease.
+local function take_back(ids, missing)
+  if call('ZREM', READY, unpack(ids)) < missing then
+    local parked = {}
+    for i, id in ipairs(ids) do
+      parked[i] = 'd:' .. id
+    end
+    call('ZREM', TIMERS, unpack(parked))
+  end
+end
+
 -- Of jobs that are not all new: marks those that are held as wanted again, and takes the dead out of
 -- the dead letter. Returns the others and the dead.
 local function set_known_apart(jobs)
