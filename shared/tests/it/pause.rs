@@ -22,6 +22,7 @@ over_both_transports!(common:
     a_late_settlement_leaves_nothing_of_its_job_among_the_paused,
     a_late_extension_takes_its_job_back_from_among_the_paused,
     a_late_checkpoint_takes_its_job_back_from_among_the_paused,
+    a_recovered_job_is_runnable_since_its_kind_goes_on,
 );
 over_both_transports!(alone:
     a_pause_survives_a_restart_of_the_server,
@@ -214,6 +215,18 @@ async fn assert_held_once(rig: &Rig, holder: &Queue, job: Reservation) {
     assert_eq!(timers(rig).await, ["l:webhook:m1"]);
     let settlement = job.settle(Verdict::Done, Vec::new());
     assert_eq!(settle(holder, vec![settlement]).await, [true]);
+}
+
+async fn a_recovered_job_is_runnable_since_its_kind_goes_on(rig: Rig) {
+    let (holder, other) = (rig.session(LONG_LEASE), rig.session(LONG_LEASE));
+    let _ = lapsed_and_parked(&rig, &holder).await;
+    other.enqueue(&[reconcile("i1")]).await.unwrap();
+    resume(&rig, WEBHOOKS).await;
+    let exchange = reserve(&other, 10).await;
+    assert_eq!(ids(&exchange), ["webhook:m1", "instance:i1"]);
+    let job = &exchange.jobs[0];
+    assert!(job.is_recovered);
+    assert_eq!(job.since, exchange.now);
 }
 
 async fn a_pause_survives_a_restart_of_the_server(mut rig: Rig) {
