@@ -9,7 +9,7 @@ use shared::queue::{
 
 use crate::rig::{LONG_LEASE, Rig, eventually};
 use crate::things::{
-    conclude, failed, ids, instance, reconcile, reserve, reserve_one, settle, take, webhook,
+    HOUR, conclude, failed, ids, instance, reconcile, reserve, reserve_one, settle, take, webhook,
 };
 
 over_both_transports!(common:
@@ -19,6 +19,7 @@ over_both_transports!(common:
     what_is_paused_again_before_anybody_looked_stays_paused,
     while_everything_is_paused_nothing_is_handed_out,
     a_parked_job_that_is_wanted_again_waits_all_the_same,
+    a_parked_job_that_is_wanted_later_is_not_put_off,
     a_late_settlement_leaves_nothing_of_its_job_among_the_paused,
     a_late_extension_takes_its_job_back_from_among_the_paused,
     a_late_checkpoint_takes_its_job_back_from_among_the_paused,
@@ -163,6 +164,16 @@ async fn a_parked_job_that_is_wanted_again_waits_all_the_same(rig: Rig) {
     session.enqueue(std::slice::from_ref(&job)).await.unwrap();
     session.ensure(std::slice::from_ref(&job)).await.unwrap();
     assert!(reserve_all(&session).await.is_empty());
+    assert_eq!(timers(&rig).await, ["p:webhook", "d:webhook:m1"]);
+    resume(&rig, WEBHOOKS).await;
+    assert_eq!(reserve_all(&session).await.len(), 1);
+    assert_eq!(timers(&rig).await, ["l:webhook:m1"]);
+}
+
+async fn a_parked_job_that_is_wanted_later_is_not_put_off(rig: Rig) {
+    let session = rig.session(LONG_LEASE);
+    let job = parked(&rig, &session).await;
+    session.enqueue_after(&[job], HOUR).await.unwrap();
     assert_eq!(timers(&rig).await, ["p:webhook", "d:webhook:m1"]);
     resume(&rig, WEBHOOKS).await;
     assert_eq!(reserve_all(&session).await.len(), 1);
