@@ -37,6 +37,9 @@ pub(crate) enum Trouble {
     LostRequest,
     /// The server carries it out, and the connection ends before the answer.
     LostReply,
+    /// The connection ends before the server has the request, which can be delivered later: only a
+    /// [`Proxy`] does that.
+    HeldBack,
     /// Nobody answers while the client waits.
     Silence,
 }
@@ -187,6 +190,7 @@ impl Rig {
                 kind: match trouble {
                     Trouble::LostRequest => FaultKind::ResetBefore,
                     Trouble::LostReply => FaultKind::ResetAfter,
+                    Trouble::HeldBack => panic!("the bridge keeps nothing"),
                     Trouble::Silence => FaultKind::Latency {
                         ms: 2 * COMMAND_TIMEOUT.as_millis() as u64,
                     },
@@ -194,6 +198,14 @@ impl Rig {
                 times: 1,
                 command: Some(command.to_owned()),
             }),
+        }
+    }
+
+    /// The line of its own, over RESP.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        match &self.link {
+            Link::Proxy(proxy) => proxy,
+            _ => panic!("no proxy of its own"),
         }
     }
 

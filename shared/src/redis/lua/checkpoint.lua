@@ -7,7 +7,7 @@
   Returns 1 when written; else nothing was: 0 when another holder has the job, 2 when the stored
           status is another one, because the step began with an outdated read
   Repeatable.
-  Commands: 6, + 1 when the lease had expired; refused 3 or 4 ]]
+  Commands: 6, + 1 when the lease had expired, + 1 when the kind was paused since; refused 3 or 4 ]]
 local id, token, lease_ms, instance = take(), take(), take_number(), take()
 local expected, status = take(), take()
 local lease = parse_lease(call('HGET', JOBS, 'l:' .. id))
@@ -19,7 +19,7 @@ if stored ~= expected and stored ~= status then
   return answer(2)
 end
 if call('ZADD', TIMERS, num(now + lease_ms), 'l:' .. id) == 1 then
-  call('ZREM', READY, id)
+  take_back({ id }, 1)
 end
 call('HSET', KEYS[6], instance, status)
 return answer(1)

@@ -6,7 +6,7 @@
   Returns    how many became runnable now
   Repeatable: a job that waits keeps the earlier time.
   Commands:  for any number of jobs: 3 + 1 when any is due now, + 1 when any is due later;
-             + 1 when any of them is known: (+ 1 when any is due now, + 1 when any is due later,
+             + 1 when any of them is known: (+ 1 when any is due now, + 2 when any is due later,
              + 1 when any is held and not wanted again yet, + 2 when any is dead);
              + 1 when any became runnable, + 1 per sleeper woken (at most 4);
              'absent': + 1 per job, + 1 per job that exists ]]

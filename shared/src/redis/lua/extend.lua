@@ -4,7 +4,7 @@
   ARGV    lease_ms, then per job: id, token
   Returns per job 1, or 0 when another holder has it
   Repeatable.
-  Commands: 4 for any number of jobs, + 1 when one had expired ]]
+  Commands: 4 for any number of jobs, + 1 when one had expired, + 1 when its kind was paused since ]]
 local lease_ms = take_number()
 local ids, tokens = {}, {}
 while position < #ARGV do
@@ -19,7 +19,8 @@ for i, lease in ipairs(leases_of(ids)) do
     timers[#timers + 1], timers[#timers + 2] = num(now + lease_ms), 'l:' .. ids[i]
   end
 end
-if #held > 0 and call('ZADD', TIMERS, unpack(timers)) > 0 then
-  call('ZREM', READY, unpack(held))
+local expired = #held > 0 and call('ZADD', TIMERS, unpack(timers)) or 0
+if expired > 0 then
+  take_back(held, expired)
 end
 return answer(verdicts)

@@ -50,9 +50,13 @@ local function promote()
     for i, job in ipairs(due) do
       ids[i] = job.id
     end
-    local bodies = call('HMGET', JOBS, unpack(ids))
+    local stored = bodies_and_leases(ids)
     for i, job in ipairs(due) do
-      ready[#ready + 1], ready[#ready + 2] = num(job.since + offset_of(bodies[i])), job.id
+      local body, lease = stored[2 * i - 1], parse_lease(stored[2 * i])
+      -- Paused after its holder had vanished.
+      local is_recovered = lease and lease.token ~= ''
+      local offset = is_recovered and RECOVERED_OFFSET or offset_of(body)
+      ready[#ready + 1], ready[#ready + 2] = num(job.since + offset), job.id
     end
   end
   if #ready > 0 then

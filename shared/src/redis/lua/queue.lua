@@ -123,6 +123,18 @@ local function bodies_and_leases(ids)
   return call('HMGET', JOBS, unpack(fields))
 end
 
+-- Takes jobs whose lease had ended back out of the line for their holder, or from where those of a
+-- paused kind wait. `missing` tells how many of these jobs were not found under their lease.
+local function take_back(ids, missing)
+  if call('ZREM', READY, unpack(ids)) < missing then
+    local parked = {}
+    for i, id in ipairs(ids) do
+      parked[i] = 'd:' .. id
+    end
+    call('ZREM', TIMERS, unpack(parked))
+  end
+end
+
 -- Of jobs that are not all new: marks those that are held as wanted again, and takes the dead out of
 -- the dead letter. Returns the others and the dead.
 local function set_known_apart(jobs)
@@ -152,9 +164,9 @@ local function set_known_apart(jobs)
   return free
 end
 
--- Makes jobs { id, body, due (ms) } runnable at their time. One that waits keeps the earlier time;
--- one that is held runs once more after it settled; one that is dead begins anew. Returns how many
--- are runnable now.
+-- Makes jobs { id, body, due (ms) } runnable at their time. One that waits keeps the earlier time, as
+-- does one that only waits for its kind to go on; one that is held runs once more after it settled;
+-- one that is dead begins anew. Returns how many are runnable now.
 local function enqueue(wanted)
   local jobs, by_id, bodies = {}, {}, {}
   for _, job in ipairs(wanted) do
@@ -173,21 +185,24 @@ local function enqueue(wanted)
   if some_known then
     jobs = set_known_apart(jobs)
   end
-  local ready, delays, later, later_ids = {}, {}, {}, {}
+  local ready, delays, later, later_ids, later_members = {}, {}, {}, {}, {}
   for _, job in ipairs(jobs) do
     if job.due <= now then
       ready[#ready + 1], ready[#ready + 2] = num(now + offset_of(job.body)), job.id
       delays[#delays + 1] = 'd:' .. job.id
     else
       later[#later + 1], later_ids[#later_ids + 1] = job, job.id
+      later_members[#later_members + 1] = 'd:' .. job.id
     end
   end
   local timers = {}
   if #later > 0 then
-    local scores = some_known and call('ZMSCORE', READY, unpack(later_ids)) or {}
+    local in_line = some_known and call('ZMSCORE', READY, unpack(later_ids)) or {}
+    local waits_until = some_known and call('ZMSCORE', TIMERS, unpack(later_members)) or {}
     for i, job in ipairs(later) do
-      if not scores[i] then
-        timers[#timers + 1], timers[#timers + 2] = num(job.due), 'd:' .. job.id
+      local is_parked = tonumber(waits_until[i] or 0) > PARKED
+      if not in_line[i] and not is_parked then
+        timers[#timers + 1], timers[#timers + 2] = num(job.due), later_members[i]
       end
     end
   end

@@ -24,11 +24,11 @@
   Repeatable: with '1' the verdicts of an applied first call are told again, and so are the jobs that
         it reserved. A first call that comes after its repetition changes nothing and reserves nothing.
   Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
-        good or begins anew, is kept (retry, dead, release), due now, delayed, dead, was late, writes
-        a status, writes an operation; + 2 per event, + 2 per name (1 when it was free), + 2 per
-        closed instance; + those of an enqueue (less 2) when there are follow-up jobs; + 1 when jobs
-        became due that it did not reserve itself, + 1 per sleeper woken (at most 4); all stale + 1;
-        repeated 5 ]]
+        good or begins anew, is kept (retry, dead, release), due now, delayed, dead, was late, was late
+        and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
+        per name (1 when it was free), + 2 per closed instance; + those of an enqueue (less 2) when
+        there are follow-up jobs; + 1 when jobs became due that it did not reserve itself, + 1 per
+        sleeper woken (at most 4); all stale + 1; repeated 5 ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local EVENTS_KEPT = 500
 -- So much is kept of what a job failed with.
@@ -149,12 +149,12 @@ for _, job in ipairs(mine) do
 end
 
 if #mine > 0 then
-  if call('ZREM', TIMERS, unpack(timers)) < #mine then
-    -- Some leases had expired; nobody took those jobs yet, so they wait in ready.
+  local expired = #mine - call('ZREM', TIMERS, unpack(timers))
+  if expired > 0 then
     for i, member in ipairs(timers) do
       timers[i] = string.sub(member, 3)
     end
-    call('ZREM', READY, unpack(timers))
+    take_back(timers, expired)
   end
 end
 if #dropped > 0 then

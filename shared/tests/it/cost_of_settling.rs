@@ -1,0 +1,137 @@
+//! What settling costs in billed commands: exactly what its header declares.
+
+use shared::queue::{BATCH, Settlement, Verdict, Write};
+
+use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
+use crate::rig::{LONG_LEASE, Rig, Trouble};
+use crate::things::{HOUR, dead, event, failed, reserve, settle, spec, webhook};
+
+over_both_transports!(alone:
+    settling_costs_what_its_header_declares,
+    settling_a_mixture_costs_what_its_header_declares,
+    what_a_settlement_brings_costs_what_its_header_declares,
+);
+
+async fn settling_costs_what_its_header_declares(rig: Rig) {
+    let session = session(&rig).await;
+    for (what, verdict, own) in [
+        ("done", Verdict::Done, 1),
+        ("again", Verdict::Again(HOUR), 2),
+        ("retry", failed(HOUR), 2),
+        ("dead", dead(), 2),
+    ] {
+        for count in [1, BATCH] {
+            let held = hold(&session, &format!("{what}{count}-"), count).await;
+            let mut settlements = Vec::new();
+            for job in held {
+                settlements.push(job.settle(verdict.clone(), Vec::new()));
+            }
+            let (billed, applied) = cost(&rig, settle(&session, settlements)).await;
+            assert!(applied.into_iter().all(|applied| applied));
+            assert_eq!(billed, 3 + 3 + own, "{count} {what}, nothing wanted");
+        }
+    }
+    wake_all(&rig).await;
+    let released = hold(&session, "r", 1).await.remove(0);
+    let settlement = vec![released.settle(Verdict::Release, Vec::new())];
+    assert_eq!(
+        cost(&rig, settle(&session, settlement)).await.0,
+        3 + 3 + 2 + 1,
+        "release"
+    );
+
+    let mut held = reserve(&session, 1).await.jobs;
+    let expired = held.remove(0);
+    pass_time(&rig, "l:instance:r0").await;
+    let onlooker = rig.session(LONG_LEASE);
+    let _ = reserve(&onlooker, 0).await;
+    let late = vec![expired.settle(Verdict::Done, Vec::new())];
+    assert_eq!(
+        cost(&rig, settle(&session, late)).await.0,
+        3 + 3 + 1 + 1,
+        "a late one"
+    );
+
+    let job = hold(&session, "s", 1).await.remove(0);
+    session.enqueue(&jobs("t", 1)).await.unwrap();
+    let mut call = session.call(vec![job.settle(Verdict::Done, Vec::new())], 1);
+    let (billed, exchange) = cost(&rig, session.exchange(&mut call)).await;
+    assert_eq!(exchange.unwrap().jobs.len(), 1);
+    assert_eq!(
+        billed,
+        3 + 7 + 1,
+        "one done and the next one taken: the steady state"
+    );
+}
+
+async fn settling_a_mixture_costs_what_its_header_declares(rig: Rig) {
+    let session = session(&rig).await;
+    let mixture = async |prefix: &str| {
+        let held = hold(&session, prefix, 10).await;
+        let verdicts = [
+            Verdict::Done,
+            Verdict::Again(HOUR),
+            failed(HOUR),
+            dead(),
+            Verdict::Release,
+        ];
+        let mut settlements = Vec::new();
+        for (job, verdict) in held.into_iter().zip(verdicts.iter().cycle()) {
+            settlements.push(job.settle(verdict.clone(), Vec::new()));
+        }
+        session.call(settlements, 0)
+    };
+    let mut call = mixture("a").await;
+    let (billed, _) = cost(&rig, session.exchange(&mut call)).await;
+    assert_eq!(billed, 3 + 3 + 5 + 1, "every verdict at once");
+
+    let _ = reserve(&session, 2).await;
+    let mut call = mixture("b").await;
+    rig.arm(Trouble::LostReply, "EVALSHA");
+    session.exchange(&mut call).await.unwrap_err();
+    let (billed, exchange) = cost(&rig, session.exchange(&mut call)).await;
+    assert_eq!(exchange.unwrap().applied, [true; 10]);
+    assert_eq!(billed, 5, "repeated");
+}
+
+async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
+    let session = session(&rig).await;
+    let spec = spec("alpha");
+    let status = || Write::Status(spec.id.clone(), Box::default());
+    let operation = || Write::Operation(Box::new(spec.operation()));
+    let logged = |number| Write::Event(Box::new(event(&spec.id, number)));
+    let release_name = || Write::ReleaseName("alpha".into(), spec.id.clone());
+    rig.store().create(&spec).await.unwrap();
+    let _ = reserve(&session, 10).await;
+    let cases: Vec<(&str, u64, Vec<Write>)> = vec![
+        ("nothing", 0, vec![]),
+        ("a status", 1, vec![status()]),
+        ("an operation", 1, vec![operation()]),
+        (
+            "several statuses and operations",
+            2,
+            vec![status(), operation(), status(), operation()],
+        ),
+        ("three events", 6, vec![logged(1), logged(2), logged(3)]),
+        ("a closed instance", 2, vec![Write::Close(spec.id.clone())]),
+        ("a name", 2, vec![release_name()]),
+        (
+            "a name that it does not hold any more",
+            1,
+            vec![release_name()],
+        ),
+        (
+            "two follow-up jobs",
+            3,
+            vec![Write::Enqueue(webhook("m1")), Write::Enqueue(webhook("m2"))],
+        ),
+    ];
+    for (number, (what, own, writes)) in cases.into_iter().enumerate() {
+        let job = hold(&session, &format!("w{number}-"), 1).await.remove(0);
+        wake_all(&rig).await;
+        let settlement: Vec<Settlement> = vec![job.settle(Verdict::Done, writes)];
+        let (billed, applied) = cost(&rig, settle(&session, settlement)).await;
+        assert_eq!(applied, [true]);
+        assert_eq!(billed, 3 + 3 + 1 + own, "{what}");
+    }
+}
