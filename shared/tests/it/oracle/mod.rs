@@ -17,6 +17,8 @@ pub(crate) use snapshot::Snapshot;
 const FAR: f64 = 9e15;
 /// So many timers are looked at in one call.
 const LOOKED_AT: usize = 64;
+/// So many more are tried when nobody listens for a sleeper.
+const WOKEN_IN_PLACE: usize = 4;
 /// So many sleepers are woken at once.
 const WOKEN_AT_ONCE: usize = 4;
 
@@ -178,9 +180,15 @@ impl Oracle {
         later.is_none()
     }
 
-    /// Wakes the sessions that sleep longest, one per job that is to be had.
+    /// Wakes the sessions that sleep longest, one per job that is to be had. Nobody subscribes in this
+    /// schedule, so all of them count as gone, and the next ones are tried in their place.
     fn wake(&mut self, count: usize) {
-        for _ in 0..count.min(WOKEN_AT_ONCE) {
+        let wanted = count.min(WOKEN_AT_ONCE);
+        if wanted == 0 {
+            return;
+        }
+        let looks = (wanted + WOKEN_IN_PLACE).div_ceil(wanted);
+        for _ in 0..looks * wanted {
             let since = |sleeper: &(&String, &f64)| *sleeper.1;
             let first = (self.idle.iter()).min_by(|one, other| since(one).total_cmp(&since(other)));
             let Some(session) = first.map(|(session, _)| session.clone()) else {
