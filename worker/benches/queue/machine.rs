@@ -1,0 +1,23 @@
+//! Where the figures come from.
+
+use anyhow::Context;
+use tokio::process::Command;
+
+/// Processor, cores and kernel.
+pub(crate) fn describe() -> anyhow::Result<String> {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, model)| model);
+    let cores = std::thread::available_parallelism()?;
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(format!("{model}, {cores} cores, Linux {}", kernel.trim()))
+}
+
+/// The version of Node.js.
+pub(crate) async fn node() -> anyhow::Result<String> {
+    let output = Command::new("node").arg("--version").output().await;
+    let output = output.context("cannot run node")?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
