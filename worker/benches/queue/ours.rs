@@ -57,7 +57,7 @@ pub(crate) async fn run(child: Child) -> anyhow::Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let answer = match orders.mode {
         Mode::Enqueue => enqueue(redis, keys, &orders, &mut lines).await?,
-        Mode::Work => work(redis, keys, &orders, &mut lines).await?,
+        Mode::Work => work(&redis, keys, &orders, &mut lines).await?,
     };
     println!("{}", serde_json::to_string(&answer)?);
     next(&mut lines).await
@@ -109,7 +109,7 @@ fn job(orders: &Orders, number: usize) -> anyhow::Result<Job> {
 }
 
 async fn work(
-    redis: Redis,
+    redis: &Redis,
     keys: Keys,
     orders: &Orders,
     lines: &mut Lines<BufReader<Stdin>>,
@@ -162,7 +162,7 @@ impl DoNothing {
 impl Handler for DoNothing {
     async fn handle(&self, reservation: Reservation, _: Millis) -> Settlement {
         let at = unix_millis();
-        let error = match Job::parse(&reservation.body) {
+        let error = match Job::parse(&reservation.id, &reservation.body) {
             Ok(Job::Webhook(delivery)) => {
                 if let Some(stamps) = &self.stamps {
                     let digits = delivery.body.get(..NUMBER_DIGITS).unwrap_or_default();
@@ -172,7 +172,7 @@ impl Handler for DoNothing {
                 self.handled.fetch_add(1, Ordering::Relaxed);
                 return reservation.settle(Verdict::Done, Vec::new());
             }
-            Ok(Job::Reconcile { .. }) => "not a job of this benchmark".to_owned(),
+            Ok(other) => format!("{} is no job of this benchmark", other.id()),
             Err(error) => error.to_string(),
         };
         reservation.settle(Verdict::Dead { error }, Vec::new())

@@ -199,29 +199,27 @@ fn table(rows: &[Vec<String>]) -> String {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         })
         .collect();
-    let rule: String = widths
-        .iter()
-        .enumerate()
-        .map(|(column, width)| {
-            let end = if column < 2 { '-' } else { ':' };
-            format!("|-{}{end}", "-".repeat(*width))
-        })
-        .collect();
+    let rule = widths.iter().enumerate().map(|(column, width)| {
+        let end = if column < 2 { '-' } else { ':' };
+        format!("-{}{end}", "-".repeat(*width))
+    });
+    let rule = rule.collect::<Vec<_>>().join("|");
     let mut lines: Vec<String> = rows.iter().map(|row| line(row, &widths)).collect();
-    lines.insert(1.min(lines.len()), rule + "|");
+    lines.insert(1.min(lines.len()), format!("|{rule}|"));
     lines.join("\n") + "\n"
 }
 
 fn line(row: &[String], widths: &[usize]) -> String {
-    let cells = row.iter().zip(widths).enumerate();
-    let cells: String = cells
+    let cells = row
+        .iter()
+        .zip(widths)
+        .enumerate()
         .map(|(column, (cell, width))| {
             if column < 2 {
-                format!("| {cell:<width$} ")
+                format!(" {cell:<width$} ")
             } else {
-                format!("| {cell:>width$} ")
+                format!(" {cell:>width$} ")
             }
-        })
-        .collect();
-    cells + "|"
+        });
+    format!("|{}|", cells.collect::<Vec<_>>().join("|"))
 }

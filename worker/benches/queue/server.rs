@@ -137,11 +137,14 @@ impl Server {
         system: System,
         queue: &str,
     ) -> anyhow::Result<(u64, u64)> {
+        // Jobs move from the first to the second, so none is missed between the two looks.
         let commands = match system {
-            System::Ours => vec![Command::new("HLEN").arg(Keys::new(queue).jobs())],
+            System::Ours => {
+                let keys = Keys::new(queue);
+                [keys.ready(), keys.timers()].map(|key| Command::new("ZCARD").arg(key))
+            }
             System::BullMq | System::RustPort => ["wait", "active"]
-                .map(|list| Command::new("LLEN").arg(format!("bull:{queue}:{list}")))
-                .to_vec(),
+                .map(|list| Command::new("LLEN").arg(format!("bull:{queue}:{list}"))),
         };
         let mut jobs = 0;
         for count in self.redis.read(&commands).await? {
