@@ -3,6 +3,13 @@
 use anyhow::Context;
 use tokio::process::Command;
 
+/// Processes that ran or waited for a processor, on average over the last minute.
+pub(crate) fn load() -> anyhow::Result<f64> {
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let minute = load.split_whitespace().next();
+    Ok(minute.context("no load average")?.parse()?)
+}
+
 /// Processor, cores and kernel.
 pub(crate) fn describe() -> anyhow::Result<String> {
     let cpus = std::fs::read_to_string("/proc/cpuinfo")?;

@@ -32,6 +32,8 @@ use crate::system::{Launcher, Route};
 const TOKEN: &str = "bench-token";
 /// Half of the added round trip.
 const EACH_WAY: Duration = Duration::from_millis(10);
+/// Above this load average the machine has other things to do.
+const BUSY: f64 = 0.5;
 /// Loads scripts and warms the server before anything is counted.
 const WARM_UP_JOBS: usize = 500;
 
@@ -85,18 +87,25 @@ async fn compare(cli: &Cli) -> anyhow::Result<()> {
         node_script: peers.node_script,
         rust_peer: peers.rust_peer,
     };
+    let load = machine::load()?;
+    if load > BUSY {
+        eprintln!("the load average is {load}: others are at work, and figures will be low");
+    }
     let machine = format!(
-        "{}; redis-server {}; Node.js {}; {}",
+        "{}; redis-server {}; Node.js {}; {}; load average at the start {load}",
         machine::describe()?,
         server.version().await?,
         machine::node().await?,
         peers::versions()?
     );
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
-    let figures = measure_all(&Bench { server, launcher }, plan).await?;
     let watched = cli.idle_seconds.unwrap_or(if cli.quick { 30 } else { 300 });
-    eprintln!("watching an idle deployment for {watched} s");
-    let idle = idle::commands_per_day(Duration::from_secs(watched)).await?;
+    let (figures, idle) = measure_all(
+        &Bench { server, launcher },
+        plan,
+        Duration::from_secs(watched),
+    )
+    .await?;
 
     let page = page(&machine, plan, &report::tables(&figures, idle));
     println!("{page}");
@@ -109,8 +118,12 @@ async fn compare(cli: &Cli) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Systems take turns within each repeat, so that a slow minute of the machine hits all of them.
-async fn measure_all(bench: &Bench, plan: Plan) -> anyhow::Result<Figures> {
+/// All figures, and the idle deployment's commands per day.
+async fn measure_all(
+    bench: &Bench,
+    plan: Plan,
+    watched: Duration,
+) -> anyhow::Result<(Figures, f64)> {
     for route in Route::ALL {
         for case in [SINGLE, IN_BULK, LOADED] {
             for system in route.systems() {
@@ -120,15 +133,27 @@ async fn measure_all(bench: &Bench, plan: Plan) -> anyhow::Result<Figures> {
         }
     }
     let mut figures = Figures::default();
-    for repeat in 1..=plan.repeats {
-        for step in plan.throughput() {
-            measure_step(bench, step, repeat, &mut figures).await?;
+    // Neither keeps a processor busy. The deployment has a `redis-server` of its own.
+    let steps = plan.paced();
+    let paced = measure_steps(bench, &steps, plan.repeats, &mut figures);
+    let ((), idle) = tokio::try_join!(paced, idle::commands_per_day(watched))?;
+    measure_steps(bench, &plan.throughput(), plan.repeats, &mut figures).await?;
+    Ok((figures, idle))
+}
+
+/// Systems take turns within each repeat, so that a slow minute of the machine hits all of them.
+async fn measure_steps(
+    bench: &Bench,
+    steps: &[Step],
+    repeats: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    for repeat in 1..=repeats {
+        for step in steps {
+            measure_step(bench, *step, repeat, figures).await?;
         }
     }
-    for step in plan.paced() {
-        measure_step(bench, step, 1, &mut figures).await?;
-    }
-    Ok(figures)
+    Ok(())
 }
 
 async fn measure_step(
@@ -158,7 +183,7 @@ fn page(machine: &str, plan: Plan, tables: &str) -> String {
     format!(
         "# Benchmarks\n\n\
          Written by `make bench-queue`: our queue beside BullMQ and its Rust port, in one run on one\n\
-         `redis-server` (append-only file synced every second), {} times in turn.\n\n\
+         `redis-server` (append-only file synced every second), {} time(s) in turn.\n\n\
          Machine: {machine}.\n\n\
          Every system runs in child processes of its own. A job carries {} bytes and its handler does\n\
          nothing; nothing finished is kept. Workers empty a queue that was filled beforehand, and the\n\

@@ -22,6 +22,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// What one measurement came to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
+    /// How many were measured.
+    pub(crate) jobs: u64,
     /// Of all processes together.
     pub(crate) jobs_per_second: f64,
     /// Commands of the server per job, those inside scripts included.
@@ -54,6 +56,7 @@ impl Window {
     fn sample(&self) -> Sample {
         let per_job = |seconds: f64| seconds * 1e6 / self.jobs as f64;
         Sample {
+            jobs: self.jobs,
             jobs_per_second: self.jobs as f64 / self.seconds,
             commands: self.server.commands as f64 / self.jobs as f64,
             client_us: per_job(self.client_seconds),

@@ -78,7 +78,7 @@ pub(crate) struct Step {
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
-    /// Of each throughput figure.
+    /// Of each measurement.
     pub(crate) repeats: usize,
     /// Every number of jobs is divided by this.
     divisor: usize,
@@ -121,7 +121,7 @@ impl Plan {
 
     fn step(self, case: Case, route: Route) -> Step {
         let is_far = route == Route::Rtt20;
-        let jobs = match case {
+        let jobs: usize = match case {
             Case::Enqueue { batch: 1 } if is_far => 100,
             Case::Enqueue { batch: 1 } => 4_000,
             Case::Enqueue { .. } => 20_000,

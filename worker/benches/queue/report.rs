@@ -91,7 +91,7 @@ fn section(title: &str, what: &str, rows: &[Vec<String>]) -> String {
 }
 
 fn throughput(figures: &Figures) -> Vec<Vec<String>> {
-    let mut rows = vec![head(&["ours / better peer"])];
+    let mut rows = vec![head(&["ours / better peer", "jobs"])];
     for (route, case) in figures.cases() {
         if matches!(case, Case::Paced { .. }) {
             continue;
@@ -101,8 +101,10 @@ fn throughput(figures: &Figures) -> Vec<Vec<String>> {
                 .spread(system, route, case, |s| s.jobs_per_second)
                 .map(range)
         };
-        let ratio = figures.throughput_ratio(route, case);
-        rows.push(row(route, &case.to_string(), shown, &[times(ratio)]));
+        let ratio = times(figures.throughput_ratio(route, case));
+        let jobs = figures.spread(System::Ours, route, case, |s| s.jobs as f64);
+        let jobs = jobs.map_or_else(String::new, |jobs| format!("{:.0}", jobs.median));
+        rows.push(row(route, &case.to_string(), shown, &[ratio, jobs]));
     }
     rows
 }
