@@ -38,6 +38,11 @@ chaos-queue: deps ## 10,000 jobs while workers are killed and Redis is restarted
 	$(CARGO) test --package worker --test chaos_queue --release --locked -- \
 	  --jobs 10000 --restarts 2 --outage 20 $(ARGS)
 
+.PHONY: bench-queue
+bench-queue: deps-bench-queue ## Our queue beside BullMQ and its Rust port; ARGS=--quick for a look
+	$(CARGO) build --workspace --release --locked
+	$(CARGO) bench -p worker --bench queue --locked -- $(ARGS)
+
 .PHONY: build
 build:
 	$(CARGO) build --workspace --locked
@@ -49,6 +54,10 @@ deps: ## Install redis-server if it is missing
 .PHONY: deps-test
 deps-test:
 	@scripts/install.sh redis-server python3
+
+.PHONY: deps-bench-queue
+deps-bench-queue:
+	@scripts/install.sh redis-server node npm
 
 .PHONY: deps-check
 deps-check:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing among the named programs, and says what it does.
-#   install.sh redis-server [python3]
+#   install.sh redis-server [python3] [node npm]
 set -euo pipefail
 
 as_root() {
@@ -14,6 +14,9 @@ package() {
     redis-server:*) echo redis ;;
     python3:apt-get) echo python3-venv ;;
     python3:*) echo python3 ;;
+    node:brew | npm:brew) echo node ;;
+    node:*) echo nodejs ;;
+    npm:*) echo npm ;;
     *) echo "install.sh: unknown program $1" >&2; exit 2 ;;
   esac
 }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod bridge;
+pub mod delay;
 pub mod demo;
 pub mod http;
 mod input;
