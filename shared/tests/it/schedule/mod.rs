@@ -5,6 +5,7 @@ mod steps;
 mod watcher;
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shared::queue::{Queue, QueueAdmin, Reservation, Verdict};
 
@@ -49,7 +50,7 @@ impl Session {
 /// A request that has left its sender and not reached the server.
 enum Late {
     Exchange(Asked),
-    Enqueue(Vec<String>, std::time::Duration),
+    Enqueue(Vec<String>, Duration),
 }
 
 struct Schedule {
