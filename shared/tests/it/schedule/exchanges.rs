@@ -82,7 +82,7 @@ impl Schedule {
         while let Some(trouble) = self.trouble() {
             self.lose(trouble, at, &mut asked, &mut call).await;
             if self.rng.random_ratio(1, 8) {
-                return self.crash(at);
+                return self.crash(at).await;
             }
             if self.rng.random_ratio(1, 8) {
                 self.deliver_late().await;

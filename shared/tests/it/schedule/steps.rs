@@ -161,9 +161,13 @@ impl Schedule {
     }
 
     /// A session forgets all that it holds, and another takes its place.
-    pub(super) fn crash(&mut self, at: usize) {
+    pub(super) async fn crash(&mut self, at: usize) {
         self.doing = "crash";
-        self.sessions[at] = Session::new(&self.rig);
+        self.heed_wake_ups().await;
+        let gone = &mut self.sessions[at];
+        gone.listener.leave().await;
+        self.oracle.gone(gone.queue.session());
+        self.sessions[at] = Session::new(&self.rig, &mut self.oracle).await;
     }
 
     pub(super) async fn exhume_one(&mut self) {
