@@ -28,6 +28,10 @@ impl At {
         )
     }
 
+    pub(crate) fn limits(self) -> [f64; 2] {
+        [self.earliest, self.latest]
+    }
+
     /// Whether it is surely after this time.
     pub(crate) fn is_after(self, time: f64) -> bool {
         self.earliest > time

@@ -17,10 +17,10 @@ pub(crate) use snapshot::Snapshot;
 const FAR: f64 = 9e15;
 /// So many timers are looked at in one call.
 const LOOKED_AT: usize = 64;
-/// So many more are tried when nobody listens for a sleeper.
-const WOKEN_IN_PLACE: usize = 4;
 /// So many sleepers are woken at once.
 const WOKEN_AT_ONCE: usize = 4;
+/// So many more are tried in place of those that are gone.
+const WOKEN_INSTEAD: usize = 4;
 
 fn kind_of(id: &str) -> &str {
     id.split(':').next().unwrap()
@@ -120,6 +120,7 @@ pub(crate) struct Oracle {
     resuming: BTreeSet<String>,
     /// Since when a session sleeps.
     idle: BTreeMap<String, f64>,
+    listening: BTreeSet<String>,
     woken: Vec<String>,
     /// Number and verdicts of the last settle of each session.
     replies: BTreeMap<String, (u64, Vec<bool>)>,
@@ -180,23 +181,39 @@ impl Oracle {
         later.is_none()
     }
 
-    /// Wakes the sessions that sleep longest, one per job that is to be had. Nobody subscribes in this
-    /// schedule, so all of them count as gone, and the next ones are tried in their place.
+    /// Wakes the sessions that sleep longest, one per job that is to be had; in place of one that does
+    /// not listen any more the next, so many times.
     fn wake(&mut self, count: usize) {
-        let wanted = count.min(WOKEN_AT_ONCE);
-        if wanted == 0 {
-            return;
-        }
-        let looks = (wanted + WOKEN_IN_PLACE).div_ceil(wanted);
-        for _ in 0..looks * wanted {
-            let since = |sleeper: &(&String, &f64)| *sleeper.1;
-            let first = (self.idle.iter()).min_by(|one, other| since(one).total_cmp(&since(other)));
-            let Some(session) = first.map(|(session, _)| session.clone()) else {
+        let mut wanted = count.min(WOKEN_AT_ONCE);
+        let mut tries = wanted + WOKEN_INSTEAD;
+        while wanted > 0 && tries > 0 {
+            let mut sleepers: Vec<_> = self.idle.iter().collect();
+            sleepers.sort_by(|one, other| one.1.total_cmp(other.1));
+            let sleepers = sleepers.into_iter().map(|(session, _)| session.clone());
+            let first: Vec<_> = sleepers.take(wanted).collect();
+            let are_all = first.len() < wanted;
+            for session in first {
+                self.idle.remove(&session);
+                tries = tries.saturating_sub(1);
+                if self.listening.contains(&session) {
+                    wanted -= 1;
+                    self.woken.push(session);
+                }
+            }
+            if are_all {
                 return;
-            };
-            self.idle.remove(&session);
-            self.woken.push(session);
+            }
         }
+    }
+
+    /// A session hears when it is woken.
+    pub(crate) fn listen(&mut self, session: &str) {
+        self.listening.insert(session.to_owned());
+    }
+
+    /// A session hears nothing any more.
+    pub(crate) fn gone(&mut self, session: &str) {
+        self.listening.remove(session);
     }
 
     /// The sessions that were woken since this was asked last.

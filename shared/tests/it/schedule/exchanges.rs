@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 use redis::Value;
 use shared::queue::{Call, Exchange, Job, Reservation, Settlement, Verdict, Write};
 
-use super::steps::FLOOD;
+use super::steps::{FLOOD, SOON};
 use super::{Late, Schedule, Session};
 use crate::oracle::{Asked, Grant, Outcome};
 use crate::rig::{LONG_LEASE, Trouble};
@@ -48,7 +48,7 @@ impl Schedule {
         if job.id.as_str().starts_with(FLOOD) && self.rng.random_ratio(2, 3) {
             return Verdict::Done;
         }
-        let delays = [Duration::ZERO, HOUR / 2, HOUR];
+        let delays = [Duration::ZERO, SOON, HOUR / 2, HOUR];
         let delay = *delays.choose(&mut self.rng).unwrap();
         match self.rng.random_range(0..20) {
             0..9 => Verdict::Done,
@@ -82,7 +82,7 @@ impl Schedule {
         while let Some(trouble) = self.trouble() {
             self.lose(trouble, at, &mut asked, &mut call).await;
             if self.rng.random_ratio(1, 8) {
-                return self.crash(at);
+                return self.crash(at).await;
             }
             if self.rng.random_ratio(1, 8) {
                 self.deliver_late().await;

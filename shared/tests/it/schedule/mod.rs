@@ -5,13 +5,14 @@ mod steps;
 mod watcher;
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use shared::queue::{Queue, QueueAdmin, Reservation, Verdict};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use self::watcher::Watcher;
+use self::watcher::{Listener, Watcher};
 use crate::oracle::{Asked, At, Oracle, Snapshot};
 use crate::rig::{LONG_LEASE, Rig, Transport};
 use crate::things::{conclude, reserve, take, webhook};
@@ -33,12 +34,17 @@ struct Session {
     is_listed: bool,
     /// Some of it another one holds by now.
     held: Vec<Reservation>,
+    listener: Listener,
 }
 
 impl Session {
-    fn new(rig: &Rig) -> Self {
+    async fn new(rig: &Rig, oracle: &mut Oracle) -> Self {
+        let queue = rig.session(LONG_LEASE);
+        oracle.listen(queue.session());
+        let channel = rig.keys.wake_channel(queue.session());
         Self {
-            queue: rig.session(LONG_LEASE),
+            listener: Listener::new(rig.proxy().upstream, channel).await,
+            queue,
             requests: 0,
             is_listed: false,
             held: Vec::new(),
@@ -49,7 +55,7 @@ impl Session {
 /// A request that has left its sender and not reached the server.
 enum Late {
     Exchange(Asked),
-    Enqueue(Vec<String>, std::time::Duration),
+    Enqueue(Vec<String>, Duration),
 }
 
 struct Schedule {
@@ -122,12 +128,17 @@ impl Schedule {
     async fn new(seed: u64) -> Self {
         let rig = Rig::troubled(Transport::Resp).await;
         warm_up(&rig).await;
+        let mut oracle = Oracle::default();
+        let mut sessions = Vec::new();
+        for _ in 0..SESSIONS {
+            sessions.push(Session::new(&rig, &mut oracle).await);
+        }
         let mut schedule = Self {
             watcher: Watcher::new(rig.proxy().upstream, &rig.keys).await,
             admin: QueueAdmin::new(rig.redis.clone(), rig.keys.clone()),
             rng: StdRng::seed_from_u64(seed),
-            oracle: Oracle::default(),
-            sessions: (0..SESSIONS).map(|_| Session::new(&rig)).collect(),
+            oracle,
+            sessions,
             late: Vec::new(),
             spent: Vec::new(),
             settlements: 0,
@@ -175,21 +186,25 @@ impl Schedule {
             780..790 => self.jump().await,
             790..840 => self.extend(session).await,
             840..880 => self.checkpoint(session).await,
-            880..890 => self.crash(session),
+            880..890 => self.crash(session).await,
             890..910 => self.deliver_late().await,
             910..940 => self.exhume_one().await,
             940..945 => self.exhume_many().await,
             945..975 => self.pause_or_resume().await,
             _ => self.look().await,
         }
+        self.heed_wake_ups().await;
+    }
+
+    /// Every session that is to be woken hears of it.
+    async fn heed_wake_ups(&mut self) {
         for woken in self.oracle.woken() {
-            self.sessions
-                .iter_mut()
-                .filter(|session| session.queue.session() == woken)
-                .for_each(|session| {
-                    session.queue.woken();
-                    session.is_listed = false;
-                });
+            let sessions = self.sessions.iter_mut();
+            let mut sessions = sessions.filter(|session| session.queue.session() == woken);
+            let session = sessions.next().unwrap();
+            session.listener.hear().await;
+            session.queue.woken();
+            session.is_listed = false;
         }
     }
 

@@ -14,6 +14,8 @@ use crate::oracle::At;
 use crate::rig::{LONG_LEASE, Trouble};
 use crate::things::{HOUR, instance, reconcile, webhook};
 
+/// Falls due while the schedule goes on.
+pub(super) const SOON: Duration = Duration::from_millis(50);
 /// Of either kind; few enough that they collide all the time.
 const IDS: usize = 12;
 /// More than one call looks at.
@@ -53,7 +55,7 @@ impl Schedule {
     pub(super) async fn enqueue(&mut self, at: usize) {
         self.doing = "enqueue";
         let jobs = self.jobs();
-        let delays = [Duration::ZERO, Duration::ZERO, HOUR / 2, HOUR];
+        let delays = [Duration::ZERO, SOON, HOUR / 2, HOUR];
         let delay = *delays.choose(&mut self.rng).unwrap();
         let trouble = self.trouble();
         if let Some(trouble) = trouble {
@@ -94,11 +96,11 @@ impl Schedule {
         self.oracle.enqueue(&ids(&jobs), delay, now);
     }
 
-    /// One timer falls due.
+    /// One timer falls due, or soon will.
     pub(super) async fn pass_time(&mut self) {
         self.doing = "pass time";
         let id = self.job().id();
-        let time = self.now - f64::from(self.rng.random_range(0..3000));
+        let time = self.now + f64::from(self.rng.random_range(-2000..1000));
         if let Some(timer) = self.oracle.pass_time(id.as_str(), time) {
             let timers = self.rig.keys.timers();
             let time = time.to_string();
@@ -159,9 +161,13 @@ impl Schedule {
     }
 
     /// A session forgets all that it holds, and another takes its place.
-    pub(super) fn crash(&mut self, at: usize) {
+    pub(super) async fn crash(&mut self, at: usize) {
         self.doing = "crash";
-        self.sessions[at] = Session::new(&self.rig);
+        self.heed_wake_ups().await;
+        let gone = &mut self.sessions[at];
+        gone.listener.leave().await;
+        self.oracle.gone(gone.queue.session());
+        self.sessions[at] = Session::new(&self.rig, &mut self.oracle).await;
     }
 
     pub(super) async fn exhume_one(&mut self) {
@@ -244,7 +250,8 @@ impl Schedule {
         self.oracle.compare_stats(&stats);
         let id = self.job().id();
         let shown = self.admin.show(&id).await.unwrap();
-        let now = stats.now.0 as f64;
-        self.oracle.compare_shown(id.as_str(), shown.as_ref(), now);
+        let window = self.window().await;
+        self.oracle
+            .compare_shown(id.as_str(), shown.as_ref(), window);
     }
 }

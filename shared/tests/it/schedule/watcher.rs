@@ -1,12 +1,15 @@
-//! Looking at all that Redis holds, after every one of very many steps: so it costs little.
+//! Connections beside those of the queue: one that looks at all that Redis holds, after every one of
+//! very many steps and so at little cost, and those on which sessions hear that they are woken.
 
 use std::net::SocketAddr;
 
 use shared::redis::Keys;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::oracle::Snapshot;
+use crate::rig::PATIENCE;
 use crate::things::instance;
 
 /// A connection of its own, on which whole requests are prepared.
@@ -58,5 +61,57 @@ impl Watcher {
             assert_ne!(read, 0, "the server hung up");
         }
         Snapshot::new(String::from_utf8(reply).unwrap())
+    }
+}
+
+/// A session that hears when it is woken.
+pub(super) struct Listener {
+    stream: TcpStream,
+    channel: String,
+}
+
+impl Listener {
+    pub(super) async fn new(server: SocketAddr, channel: String) -> Self {
+        let stream = TcpStream::connect(server).await.unwrap();
+        let mut listener = Self { stream, channel };
+        listener.ask("SUBSCRIBE").await;
+        let told = format!("{}:1\r\n", listener.frame("subscribe"));
+        listener.expect(&told).await;
+        listener
+    }
+
+    /// Takes the wake-up that was sent.
+    pub(super) async fn hear(&mut self) {
+        let told = format!("{}$4\r\nwake\r\n", self.frame("message"));
+        self.expect(&told).await;
+    }
+
+    /// Hears nothing from here on; returns when the server knows.
+    pub(super) async fn leave(&mut self) {
+        self.ask("UNSUBSCRIBE").await;
+        let told = format!("{}:0\r\n", self.frame("unsubscribe"));
+        self.expect(&told).await;
+    }
+
+    async fn ask(&mut self, command: &str) {
+        let mut request = String::new();
+        push(&mut request, &[command, &self.channel]);
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+    }
+
+    fn frame(&self, what: &str) -> String {
+        let channel = &self.channel;
+        let lengths = (what.len(), channel.len());
+        format!(
+            "*3\r\n${}\r\n{what}\r\n${}\r\n{channel}\r\n",
+            lengths.0, lengths.1
+        )
+    }
+
+    async fn expect(&mut self, told: &str) {
+        let mut found = vec![0; told.len()];
+        let read = timeout(PATIENCE, self.stream.read_exact(&mut found)).await;
+        read.expect("nothing was sent").unwrap();
+        assert_eq!(String::from_utf8_lossy(&found), told);
     }
 }
