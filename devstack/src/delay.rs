@@ -131,31 +131,23 @@ mod tests {
 
     const EACH_WAY: Duration = Duration::from_millis(10);
 
-    /// A server that handles one connection with `serve`.
-    async fn behind_proxy<F>(
-        serve: impl FnOnce(TcpStream) -> F,
-    ) -> (DelayProxy, TcpStream, F::Output)
-    where
-        F: Future,
-    {
+    /// Both ends of one connection through a proxy: the client's, the server's.
+    async fn behind_proxy() -> (DelayProxy, TcpStream, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let backend = listener.local_addr().unwrap();
         let proxy = DelayProxy::start(backend, EACH_WAY).await.unwrap();
         let client = TcpStream::connect(proxy.addr()).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        let served = serve(server).await;
-        (proxy, client, served)
+        let (accepted, _) = listener.accept().await.unwrap();
+        (proxy, client, accepted)
     }
 
     #[tokio::test]
     async fn a_round_trip_takes_both_delays_and_hardly_more() {
-        let (_proxy, mut client, _) = behind_proxy(async |mut server: TcpStream| {
-            tokio::spawn(async move {
-                let (mut reader, mut writer) = server.split();
-                tokio::io::copy(&mut reader, &mut writer).await
-            })
-        })
-        .await;
+        let (_proxy, mut client, mut server) = behind_proxy().await;
+        tokio::spawn(async move {
+            let (mut reader, mut writer) = server.split();
+            tokio::io::copy(&mut reader, &mut writer).await
+        });
         client.set_nodelay(true).unwrap();
         let mut fastest = Duration::MAX;
         for byte in 0..20_u8 {
@@ -174,8 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_way_is_not_a_narrow_one_and_keeps_order() {
         const CHUNKS: usize = 1024;
-        let (_proxy, mut client, server) = behind_proxy(async |server| server).await;
-        let mut server = server;
+        let (_proxy, mut client, mut server) = behind_proxy().await;
         let reading = tokio::spawn(async move {
             let mut chunk = vec![0; CHUNK];
             for number in 0..CHUNKS {

@@ -184,7 +184,7 @@ fn row(
 }
 
 fn times(ratio: Option<f64>) -> String {
-    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
+    ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.3}"))
 }
 
 fn range(spread: Spread) -> String {
