@@ -7,7 +7,7 @@ use crate::redis::Keys;
 use crate::store::to_json;
 
 /// The most jobs that one call settles or reserves; keeps every script short.
-pub const BATCH: usize = 100;
+pub const BATCH: usize = 1000;
 /// So much of an error is kept.
 const ERROR_LENGTH: usize = 500;
 

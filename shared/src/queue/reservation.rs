@@ -57,6 +57,12 @@ impl Settlement {
         &self.id
     }
 
+    /// How many changes it carries.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        self.writes.len()
+    }
+
     /// What becomes of it.
     #[must_use]
     pub fn verdict(&self) -> &Verdict {

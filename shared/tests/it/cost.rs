@@ -141,7 +141,7 @@ async fn reserving_costs_what_its_header_declares(rig: Rig) {
     session.exchange(&mut call).await.unwrap_err();
     let (billed, exchange) = cost(&rig, session.exchange(&mut call)).await;
     assert_eq!(exchange.unwrap().jobs.len(), 3);
-    assert_eq!(billed, 4, "repeated");
+    assert_eq!(billed, 5, "repeated");
 }
 
 async fn extending_and_checkpoints_cost_what_their_headers_declare(rig: Rig) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Handler, Runner};
+use super::{Handler, Runner, exchange};
 
 /// On top of the grace, for settling what finished within it.
 const SETTLE_GRACE: Duration = Duration::from_secs(2);
@@ -16,7 +16,8 @@ impl<H: Handler> Runner<H> {
     pub(super) async fn drain(&mut self) {
         let deadline = Instant::now() + self.options.grace;
         self.finished.extend(self.suspects.release());
-        let finished = timeout_at(deadline + SETTLE_GRACE, self.finish(deadline));
+        self.hand_back();
+        let finished = timeout_at(deadline + SETTLE_GRACE, self.finish_all(deadline));
         if finished.await.is_err() {
             tracing::warn!("some jobs could not be settled; they will run again");
         }
@@ -25,16 +26,21 @@ impl<H: Handler> Runner<H> {
 
     /// Settles each job as soon as it finished: whoever waits for it, and whatever ends this process
     /// before the grace is over, does not wait for the others.
-    async fn finish(&mut self, deadline: Instant) {
+    async fn finish_all(&mut self, deadline: Instant) {
+        let stopped = CancellationToken::new();
+        stopped.cancel();
         let mut is_over = false;
         loop {
-            self.settle_finished().await;
+            if self.sending.is_none() && !self.finished.is_empty() {
+                self.call(0, &stopped);
+            }
+            if self.sending.is_none() && self.running.is_empty() {
+                return;
+            }
             tokio::select! {
-                result = self.running.join_next_with_id() => {
-                    let Some(result) = result else { return };
-                    self.collect(result);
-                    self.gather().await;
-                }
+                Some(result) = self.running.join_next_with_id() => self.collect(result),
+                // What a call that was on its way still reserved is handed back.
+                answer = exchange::answer(&mut self.sending) => self.answered(answer, &stopped),
                 () = sleep_until(self.extend_at) => self.keep_leases().await,
                 () = sleep_until(deadline), if !is_over => {
                     is_over = true;
@@ -42,17 +48,6 @@ impl<H: Handler> Runner<H> {
                     self.running.abort_all();
                 }
             }
-        }
-    }
-
-    async fn settle_finished(&mut self) {
-        let stopped = CancellationToken::new();
-        stopped.cancel();
-        while !self.finished.is_empty() {
-            // More than one call holds only if a whole batch was handed out at the last moment.
-            let rest = self.finished.split_off(self.finished.len().min(BATCH));
-            self.exchange(0, &stopped).await;
-            self.finished = rest;
         }
     }
 }

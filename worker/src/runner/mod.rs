@@ -1,9 +1,12 @@
 //! Permit, reserve, run, settle: until shutdown.
 //!
 //! One task owns the process's traffic with the queue. Finished jobs are collected for a moment and
-//! settled in the same call that reserves the next ones; one call extends every lease.
+//! settled in the same call that reserves the next ones, while others are running; one call extends every
+//! lease. Handlers never outnumber the permits, but quick ones find their next job already here.
 
+mod ahead;
 mod drain;
+mod exchange;
 mod poison;
 mod suspects;
 mod watch;
@@ -13,15 +16,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{SeedableRng, rngs::StdRng};
 use shared::backoff::Backoff;
 use shared::clock::Millis;
-use shared::queue::{BATCH, Call, Exchange, Queue, Reservation, Settlement, Verdict};
-use shared::redis::RedisError;
+use shared::queue::{BATCH, Queue, Reservation, Settlement, Verdict};
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::ahead::Ahead;
+use self::exchange::Sending;
 use self::poison::{Patience, Record};
 use self::suspects::Suspects;
 use self::watch::{Look, Watch};
@@ -30,16 +33,6 @@ use crate::pulse::Pulse;
 
 /// Finished jobs wait this long for company before they are settled.
 const LINGER: Duration = Duration::from_millis(3);
-/// Waits between tries to reach Redis: short enough to go on at once when it is back, long enough to
-/// cost nothing while it is away.
-const AWAY: Backoff = Backoff {
-    base: Duration::from_millis(50),
-    cap: Duration::from_millis(500),
-};
-/// Tries to store results that Redis refuses, before they are dropped and their jobs run again.
-const HOPELESS_TRIES: u32 = 5;
-/// Before a job is tried again whose result could not be stored.
-const UNSTORED_WAIT: Duration = Duration::from_secs(30);
 /// Before a job is tried again whose handler came to nothing.
 const FRUITLESS_WAIT: Backoff = Backoff {
     base: Duration::from_secs(10),
@@ -102,22 +95,16 @@ pub async fn run<H: Handler>(
         pulse,
         running: JoinSet::new(),
         held: HashMap::new(),
+        ahead: Ahead::default(),
         finished: Vec::new(),
+        settle_at: Instant::now(),
+        sending: None,
         suspects: Suspects::default(),
         extend_at: Instant::now(),
         clock: None,
     };
     runner.work(&stop).await;
     runner.drain().await;
-}
-
-/// What became of a call to the queue.
-enum Sent {
-    Answered(Exchange),
-    /// Shutdown began, and there was nothing to settle.
-    GivenUp,
-    /// Redis answers, and will never take these results.
-    Unsendable,
 }
 
 struct Runner<H> {
@@ -129,7 +116,13 @@ struct Runner<H> {
     watch: Watch,
     running: JoinSet<Settlement>,
     held: HashMap<Id, (Record, Instant)>,
+    /// Reserved, and waiting for a permit.
+    ahead: Ahead,
     finished: Vec<Settlement>,
+    /// When what finished is settled at the latest.
+    settle_at: Instant,
+    /// The call that is on its way; there is never more than one.
+    sending: Option<Sending>,
     suspects: Suspects,
     /// When the leases of what runs are to be extended.
     extend_at: Instant,
@@ -152,11 +145,14 @@ impl<H: Handler> Runner<H> {
                 () = stop.cancelled() => return,
                 Some(result) = self.running.join_next_with_id() => {
                     self.collect(result);
-                    self.gather().await;
-                    self.exchange(self.free(), stop).await;
+                    while let Some(result) = self.running.try_join_next_with_id() {
+                        self.collect(result);
+                    }
                 }
+                answer = exchange::answer(&mut self.sending) => self.answered(answer, stop),
                 () = &mut timer => {}
-                notice = self.watch.next(), if !self.watch.is_deaf() => {
+                // A wake-up counts from the answer of the call on its way on: that tells how to sleep.
+                notice = self.watch.next(), if self.sending.is_none() && !self.watch.is_deaf() => {
                     self.watch.hear(notice.as_ref(), &self.queue);
                 }
             }
@@ -164,11 +160,19 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    /// When the next of them is due: a look at the queue, an extension, a heartbeat.
+    /// When the next of them is due: a look at the queue, a settlement, an extension, a heartbeat.
     fn due(&self) -> Instant {
         let mut due = self.extend_at;
-        if self.free() > 0 {
-            due = due.min(self.watch.at());
+        if self.sending.is_none() {
+            if self.room() > 0 {
+                due = due.min(self.watch.at());
+            }
+            if !self.finished.is_empty() {
+                due = due.min(self.settle_at);
+            }
+        }
+        if let Some(stale_at) = self.ahead.stale_at() {
+            due = due.min(stale_at);
         }
         if self.clock.is_some() {
             due = due.min(self.pulse.due());
@@ -181,20 +185,58 @@ impl<H: Handler> Runner<H> {
         if now >= self.extend_at {
             self.keep_leases().await;
         }
-        if now >= self.watch.at() && self.free() > 0 {
+        if self.ahead.stale_at().is_some_and(|at| now >= at) {
+            self.hand_back();
+        }
+        self.start_ahead();
+        self.start_suspect(stop);
+        if self.is_time_to_settle(now) {
+            self.call(self.wanted(), stop);
+        }
+        if self.sending.is_none() && now >= self.watch.at() && self.room() > 0 {
             self.look(stop).await;
         }
-        self.start_suspect(stop).await;
         self.pulse.running(self.running.len());
         self.pulse.beat(self.clock).await;
     }
 
-    fn free(&self) -> usize {
+    /// Jobs to hold at a time: one per permit, and those ahead.
+    fn target(&self) -> usize {
+        let now = Instant::now();
+        let longest = self.held.values().map(|(_, since)| *since).min();
+        let longest = longest.map_or(Duration::ZERO, |since| now - since);
+        self.options.permits + self.ahead.depth(self.options.permits, longest, now)
+    }
+
+    fn in_hand(&self) -> usize {
+        self.running.len() + self.ahead.len()
+    }
+
+    /// Jobs that a call should ask for.
+    fn wanted(&self) -> usize {
         if self.suspects.want_to_be_alone() {
             return 0;
         }
-        let free = self.options.permits.saturating_sub(self.running.len());
-        free.min(BATCH)
+        self.target().saturating_sub(self.in_hand()).min(BATCH)
+    }
+
+    /// Jobs that are worth a call: any, when a permit would stay unused; else half of what may be held.
+    fn room(&self) -> usize {
+        if self.in_hand() < self.options.permits {
+            return self.wanted();
+        }
+        let wanted = self.wanted();
+        if wanted > self.in_hand() { wanted } else { 0 }
+    }
+
+    /// What finished waits a moment for company, unless nothing else runs or enough is together.
+    fn is_time_to_settle(&self, now: Instant) -> bool {
+        if self.finished.is_empty() || self.sending.is_some() {
+            return false;
+        }
+        let (finished, in_hand) = (self.finished.len(), self.in_hand());
+        let is_half = finished > in_hand && self.target() > self.options.permits;
+        in_hand == 0 || is_half || finished >= BATCH || now >= self.settle_at
     }
 
     /// Redis's clock by now, if it was ever told.
@@ -217,18 +259,7 @@ impl<H: Handler> Runner<H> {
                 Ok(_) | Err(_) => {}
             }
         }
-        self.exchange(self.free(), stop).await;
-    }
-
-    /// Waits a moment for other jobs to finish too, unless a permit would stay unused for it.
-    async fn gather(&mut self) {
-        let until = Instant::now() + LINGER;
-        while self.finished.len() < BATCH && !self.running.is_empty() {
-            match timeout_at(until, self.running.join_next_with_id()).await {
-                Ok(Some(result)) => self.collect(result),
-                Ok(None) | Err(_) => return,
-            }
-        }
+        self.call(self.wanted(), stop);
     }
 
     fn collect(&mut self, result: Result<(Id, Settlement), JoinError>) {
@@ -250,92 +281,50 @@ impl<H: Handler> Runner<H> {
         if self.running.is_empty() {
             self.suspects.no_more_alone();
         }
-        metrics::finished(&settlement, started.elapsed());
+        let took = started.elapsed();
+        self.ahead.handled(took);
+        metrics::finished(&settlement, took);
+        self.finish(settlement);
+    }
+
+    fn finish(&mut self, settlement: Settlement) {
+        if self.finished.is_empty() {
+            self.settle_at = Instant::now() + LINGER;
+        }
         self.finished.push(settlement);
     }
 
-    /// Settles what finished and reserves up to `count` more. While Redis is away the same call is
-    /// sent until it is answered; one that settles nothing only until shutdown begins.
-    async fn exchange(&mut self, count: usize, stop: &CancellationToken) {
-        let settlements = std::mem::take(&mut self.finished);
-        let mut call = self.queue.call(settlements, count);
-        let exchange = loop {
-            match self.send(&mut call, stop).await {
-                Sent::Answered(exchange) => break exchange,
-                Sent::GivenUp => return,
-                Sent::Unsendable => call = call.without_results(UNSTORED_WAIT),
-            }
-        };
-        let stale = exchange.applied.iter().filter(|applied| !**applied).count();
-        if stale > 0 {
-            tracing::warn!(
-                stale,
-                "results came too late: their leases had passed to others"
-            );
-            metrics::stale_tokens(stale);
-        }
-        let told = Instant::now();
-        self.clock = Some((exchange.now, told));
-        let gave_all = exchange.jobs.len() == count && count > 0;
-        if gave_all {
-            // There may be more.
-            self.watch.look_at_once(told);
-        } else {
-            self.watch.sleep(exchange.now, exchange.next_timer, told);
-        }
-        for job in exchange.jobs {
-            self.start(job, exchange.now, stop);
-        }
-    }
-
-    async fn send(&mut self, call: &mut Call, stop: &CancellationToken) -> Sent {
-        let mut tries = 0;
-        let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
-        loop {
-            let started = Instant::now();
-            let error = match self.queue.exchange(call).await {
-                Ok(exchange) => {
-                    metrics::exchanged(call.settlements() > 0, started.elapsed());
-                    if tries > 0 {
-                        self.watch.listen_anew(&self.queue);
-                    }
-                    return Sent::Answered(exchange);
-                }
-                Err(error) => error,
-            };
-            if tries == 0 {
-                tracing::error!(%error, kind = error.kind(), "the queue does not answer");
-            }
-            let is_hopeless = matches!(error, RedisError::Refused(_) | RedisError::Server(_));
-            if is_hopeless && !error.is_passing() && tries >= HOPELESS_TRIES {
-                tracing::error!(%error, "results cannot be stored; their jobs will run again");
-                return Sent::Unsendable;
-            }
-            let wait = AWAY.at_least_half(tries, &mut rng);
-            tries += 1;
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.cancelled(), if call.settlements() == 0 => return Sent::GivenUp,
-            }
-        }
-    }
-
-    fn start(&mut self, job: Reservation, now: Millis, stop: &CancellationToken) {
+    /// Takes a job into this worker's hands.
+    fn take(&mut self, job: Reservation, now: Millis, stop: &CancellationToken) {
         metrics::reserved(&job, now);
         if stop.is_cancelled() {
-            self.finished.push(job.settle(Verdict::Release, Vec::new()));
-            return;
-        }
-        if let Some(verdict) = self.patience.before_start(&job) {
-            self.finished.push(job.settle(verdict, Vec::new()));
+            self.finish(job.settle(Verdict::Release, Vec::new()));
+        } else if let Some(verdict) = self.patience.before_start(&job) {
+            self.finish(job.settle(verdict, Vec::new()));
             self.watch.look_at_once(Instant::now());
-            return;
-        }
-        if self.patience.is_suspect(&job) {
+        } else if self.patience.is_suspect(&job) {
             self.suspects.push(job);
-            return;
+        } else {
+            self.ahead.push(job, now, Instant::now());
         }
-        self.spawn(job, now);
+    }
+
+    /// Starts what waits, as far as there are permits.
+    fn start_ahead(&mut self) {
+        while self.running.len() < self.options.permits && !self.suspects.want_to_be_alone() {
+            let Some((job, clock)) = self.ahead.pop() else {
+                return;
+            };
+            self.spawn(job, clock);
+        }
+    }
+
+    /// Hands back what waits: its permits did not become free as soon as was thought.
+    fn hand_back(&mut self) {
+        let waiting: Vec<_> = self.ahead.drain().collect();
+        for job in waiting {
+            self.finish(job.settle(Verdict::Release, Vec::new()));
+        }
     }
 
     fn spawn(&mut self, job: Reservation, now: Millis) {
@@ -366,7 +355,7 @@ impl<H: Handler> Runner<H> {
     }
 
     /// Extends the leases of what runs; `false` when Redis did not answer.
-    async fn extend(&self) -> bool {
+    async fn extend(&mut self) -> bool {
         let running = self.held.values().map(|(job, _)| (&job.id, &job.token));
         let held: Vec<_> = running
             .chain(self.suspects.held())

@@ -46,16 +46,25 @@ impl Suspects {
 impl<H: Handler> Runner<H> {
     /// Starts one of the suspects once nothing else runs. The others are handed back before: if this
     /// one takes the process with it, that counts against nobody else.
-    pub(super) async fn start_suspect(&mut self, stop: &CancellationToken) {
-        let (true, Some(now)) = (self.running.is_empty(), self.now()) else {
+    pub(super) fn start_suspect(&mut self, stop: &CancellationToken) {
+        if self.suspects.waiting.is_empty() || self.sending.is_some() {
+            return;
+        }
+        self.hand_back();
+        if !self.running.is_empty() {
+            return;
+        }
+        let (Some(job), Some(now)) = (self.suspects.waiting.pop(), self.now()) else {
             return;
         };
-        let Some(job) = self.suspects.waiting.pop() else {
-            return;
-        };
-        self.finished.extend(self.suspects.release());
+        let others: Vec<_> = self.suspects.release().collect();
+        for other in others {
+            self.finish(other);
+        }
         if !self.finished.is_empty() {
-            self.exchange(0, stop).await;
+            self.suspects.push(job);
+            self.call(0, stop);
+            return;
         }
         tracing::warn!(job = %job.id, crashes = job.crashes, "runs alone: workers vanished with it");
         self.suspects.is_one_running = true;

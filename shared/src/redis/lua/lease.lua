@@ -146,12 +146,12 @@ end
 
 -- The answer to a reserve call that is repeated because its reply was lost: the jobs that the first
 -- call leased to `token`. Nothing is leased, so no attempt is spent. Leases are looked for among the
--- last 512 timers that end before one made now would, where a young lease is.
+-- last 4000 timers that end before one made now would, where a young lease is.
 local function reserve_again(token, lease_ms)
   local result = { num(now), num(now), 0 }
   local ids = {}
   local youngest =
-    call('ZRANGE', TIMERS, num(now + lease_ms), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 512)
+    call('ZRANGE', TIMERS, num(now + lease_ms), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 4000)
   for _, member in ipairs(youngest) do
     if string.sub(member, 1, 2) == 'l:' then
       ids[#ids + 1] = string.sub(member, 3)
@@ -160,11 +160,18 @@ local function reserve_again(token, lease_ms)
   if #ids == 0 then
     return result
   end
-  local stored = bodies_and_leases(ids)
-  for i, id in ipairs(ids) do
-    local body, lease = stored[2 * i - 1], parse_lease(stored[2 * i])
-    if body and lease and lease.token == token then
-      result[#result + 1] = describe(id, lease, body, now, false)
+  local own, leases = {}, {}
+  for i, lease in ipairs(leases_of(ids)) do
+    if lease and lease.token == token then
+      own[#own + 1], leases[#leases + 1] = ids[i], lease
+    end
+  end
+  if #own == 0 then
+    return result
+  end
+  for i, body in ipairs(call('HMGET', JOBS, unpack(own))) do
+    if body then
+      result[#result + 1] = describe(own[i], leases[i], body, now, false)
     end
   end
   return result

@@ -28,7 +28,7 @@
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
         per name (1 when it was free), + 2 per closed instance; + those of an enqueue (less 2) when
         there are follow-up jobs; + 1 when jobs became due that it did not reserve itself, + 1 per
-        sleeper woken (at most 4); all stale + 1; repeated 5 ]]
+        sleeper woken (at most 4); all stale + 1; repeated 6, or 5 when it had leased nothing ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local EVENTS_KEPT = 500
 -- So much is kept of what a job failed with.
