@@ -1,5 +1,7 @@
 //! One job to the code that does it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -13,6 +15,11 @@ use crate::reconcile::Reconciler;
 use crate::runner::Handler;
 use crate::webhook::{Deliverer, Delivery, Outcome, next_attempt};
 
+/// Before a job is read again that could not be read.
+const READ_AGAIN: Duration = Duration::from_secs(5);
+/// So often: another worker may be of the version that wrote it.
+const READINGS: u32 = 3;
+
 /// Everything this worker can do.
 pub(crate) struct Work<N> {
     pub(crate) reconciler: Reconciler<N>,
@@ -25,9 +32,7 @@ impl<N: Novita + 'static> Handler for Work<N> {
         let parsed = match Job::parse(&job.id, &job.body) {
             Ok(parsed) => parsed,
             Err(error) => {
-                tracing::error!(job = %job.id, %error, "the job's body cannot be read");
-                let error = format!("unreadable body: {error}");
-                return job.settle(Verdict::Dead { error }, Vec::new());
+                return unreadable(job, &error.to_string());
             }
         };
         match parsed {
@@ -76,6 +81,19 @@ impl<N: Novita> Work<N> {
         );
         job.settle(verdict, Vec::new())
     }
+}
+
+/// A newer version's job is left to others for a moment; what nobody can read is given up.
+fn unreadable(job: Reservation, error: &str) -> Settlement {
+    tracing::error!(job = %job.id, error, "the job's body cannot be read");
+    let error = format!("unreadable body: {error}");
+    let verdict = if job.errors + 1 < READINGS {
+        let after = READ_AGAIN;
+        Verdict::Retry { after, error }
+    } else {
+        Verdict::Dead { error }
+    };
+    job.settle(verdict, Vec::new())
 }
 
 fn dead(event: &str, attempts: u32, why: &str) -> Verdict {

@@ -1,6 +1,5 @@
 //! The queue as its administrators see and steer it.
 
-use super::call::BATCH;
 use super::job::JobId;
 use super::state::{JobState, Scope};
 use super::stats::QueueStats;
@@ -68,7 +67,7 @@ pub struct QueueAdmin {
 
 impl QueueAdmin {
     /// The most jobs of one page, and of one call that changes them.
-    pub const PAGE: usize = BATCH;
+    pub const PAGE: usize = 100;
 
     /// The queue of the deployment with these keys.
     #[must_use]

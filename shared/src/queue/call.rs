@@ -18,6 +18,8 @@ pub struct Call {
     pub(super) request: u64,
     settlements: Vec<Settlement>,
     pub(super) count: usize,
+    /// See [`Call::passing_on`].
+    pub(super) passes_on: bool,
     /// It may have been carried out already.
     pub(super) was_sent: bool,
 }
@@ -29,8 +31,21 @@ impl Call {
             request,
             settlements,
             count: count.min(BATCH),
+            passes_on: false,
             was_sent: false,
         }
+    }
+
+    /// The first call after a wake-up: when there is more than it takes, it wakes the next sleeper.
+    pub fn passing_on(mut self) -> Self {
+        self.passes_on = true;
+        self
+    }
+
+    /// Nobody knows whether it was carried out.
+    #[must_use]
+    pub fn is_unclear(&self) -> bool {
+        self.was_sent
     }
 
     /// The same call with nothing to write: for results that can never be stored. Their jobs are tried
@@ -84,7 +99,9 @@ fn push_settlement(
     let (delay, error) = match verdict {
         Verdict::Done | Verdict::Release => (Duration::ZERO, ""),
         Verdict::Again(after) => (*after, ""),
-        Verdict::Retry { after, error } => (*after, error.as_str()),
+        Verdict::Retry { after, error } | Verdict::Crash { after, error } => {
+            (*after, error.as_str())
+        }
         Verdict::Dead { error } => (Duration::ZERO, error.as_str()),
     };
     args.extend([

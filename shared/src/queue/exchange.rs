@@ -1,8 +1,8 @@
 //! The calls of the queue: one that settles and reserves, one that extends, one that writes mid-step.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
@@ -15,6 +15,9 @@ use crate::redis::scripts::{CHECKPOINT, ENQUEUE, EXTEND, RESERVE, SETTLE};
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply, Subscription};
 use crate::store::to_json;
 
+/// Of each job in the answer of a reserve.
+const MEMBERS: usize = 7;
+
 /// The queue as one process uses it, under a session of its own; clones share the session.
 #[derive(Debug, Clone)]
 pub struct Queue {
@@ -25,9 +28,18 @@ pub struct Queue {
     lease: Duration,
     session: Arc<str>,
     requests: Arc<AtomicU64>,
-    /// This session is registered as a sleeper, as far as it knows.
-    is_listed: Arc<AtomicBool>,
+    /// Whether this session is registered as a sleeper: [`AWAKE`], [`ASLEEP`] or [`UNKNOWN`].
+    listed: Arc<AtomicU8>,
+    started: Instant,
+    /// Redis's clock when this session started, in ms, as it reckons; 0 before it was ever told.
+    origin: Arc<AtomicI64>,
 }
+
+const AWAKE: u8 = 0;
+const ASLEEP: u8 = 1;
+const UNKNOWN: u8 = 2;
+/// A reserve that comes to Redis later than this after it was sent has been repeated or given up.
+const TOO_LATE: Duration = Duration::from_secs(10);
 
 /// What a call came to.
 #[derive(Debug)]
@@ -74,7 +86,9 @@ impl Queue {
             lease,
             session: session.into(),
             requests: Arc::default(),
-            is_listed: Arc::default(),
+            listed: Arc::default(),
+            started: Instant::now(),
+            origin: Arc::default(),
         }
     }
 
@@ -87,7 +101,17 @@ impl Queue {
     /// A wake-up came, or may have been missed: who is woken is no sleeper any more and has to register
     /// anew, which the next call does.
     pub fn woken(&self) {
-        self.is_listed.store(false, Ordering::Relaxed);
+        self.listed.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// No sleeper any more: from now on this session takes nothing, so it must not be woken.
+    pub async fn leave(&self) -> Result<(), RedisError> {
+        self.woken();
+        let command = Command::new("ZREM")
+            .arg(self.keys.idle())
+            .arg(self.session());
+        self.call_once.run(command, Repeat::Harmless).await?;
+        Ok(())
     }
 
     /// How long a lease lasts.
@@ -129,7 +153,7 @@ impl Queue {
     async fn reserve(&self, call: &Call) -> Result<Exchange, RedisError> {
         let mut args = vec![self.session.to_string()];
         args.extend(self.reserve_args(call));
-        args.push(flag(call.was_sent));
+        args.extend([flag(call.was_sent), self.latest().to_string()]);
         let reply = self
             .call_once
             .script(&RESERVE, &self.keys.queue(), &args, Repeat::Never)
@@ -175,13 +199,22 @@ impl Queue {
         format!("{}.{}", self.session, call.request)
     }
 
-    fn reserve_args(&self, call: &Call) -> [String; 4] {
+    fn reserve_args(&self, call: &Call) -> [String; 5] {
         [
             self.token(call),
             call.count.to_string(),
             millis(self.lease),
-            flag(self.is_listed.load(Ordering::Relaxed)),
+            self.listed.load(Ordering::Relaxed).to_string(),
+            flag(call.passes_on),
         ]
+    }
+
+    /// When a call that is sent now comes too late, by Redis's clock in ms; 0 while that is not known.
+    fn latest(&self) -> i64 {
+        match self.origin.load(Ordering::Relaxed) {
+            0 => 0,
+            origin => origin + (self.started.elapsed() + TOO_LATE).as_millis() as i64,
+        }
     }
 
     fn read_exchange(
@@ -196,11 +229,15 @@ impl Queue {
             None => Err(RedisError::Protocol("an exchange without its head".into())),
         };
         let (now, next, is_listed) = (number()?, number()?, number()? == 1);
-        self.is_listed.store(is_listed, Ordering::Relaxed);
+        let listed = if is_listed { ASLEEP } else { AWAKE };
+        self.listed.store(listed, Ordering::Relaxed);
+        let origin = now - self.started.elapsed().as_millis() as i64;
+        self.origin.store(origin, Ordering::Relaxed);
         let token = self.token(call);
-        let jobs = items
-            .map(|item| reservation(item, &token))
-            .collect::<Result<_, _>>()?;
+        let mut jobs = Vec::with_capacity(items.len() / MEMBERS);
+        while let Some(id) = items.next() {
+            jobs.push(reservation(id, &mut items, &token)?);
+        }
         Ok(Exchange {
             applied,
             now: Millis(now.max(0) as u64),
@@ -218,11 +255,31 @@ impl Queue {
         let mut args = vec![millis(self.lease)];
         args.extend(
             held.iter()
-                .flat_map(|(id, token)| [id.to_string(), token.clone()]),
+                .flat_map(|(id, token)| [id.to_string(), token.clone(), flag(false)]),
         );
+        self.send_extension(&args).await
+    }
+
+    /// Writes down that a job will run alone, under a lease of full length; its token changes with that.
+    /// `false` when another holder has it.
+    pub async fn mark_alone(&self, job: &mut Reservation) -> Result<bool, RedisError> {
+        let args = [
+            millis(self.lease),
+            job.id.to_string(),
+            job.token.clone(),
+            flag(true),
+        ];
+        let is_held = self.send_extension(&args).await?.first() == Some(&true);
+        if is_held {
+            job.token.push('!');
+        }
+        Ok(is_held)
+    }
+
+    async fn send_extension(&self, args: &[String]) -> Result<Vec<bool>, RedisError> {
         let reply = self
             .call_once
-            .script(&EXTEND, &self.keys.queue(), &args, Repeat::Harmless)
+            .script(&EXTEND, &self.keys.queue(), args, Repeat::Harmless)
             .await?;
         reply
             .array()?
@@ -334,20 +391,27 @@ fn flag(set: bool) -> String {
     if set { "1" } else { "0" }.to_owned()
 }
 
-fn reservation(item: Reply, token: &str) -> Result<Reservation, RedisError> {
-    let fields: [Reply; 7] = item
-        .array()?
-        .try_into()
-        .map_err(|_| RedisError::Protocol("a reservation without seven members".into()))?;
-    let [id, attempt, crashes, errors, body, since, recovered] = fields;
+/// The job that begins with `id`, and whose other members come next.
+fn reservation(
+    id: Reply,
+    rest: &mut impl Iterator<Item = Reply>,
+    token: &str,
+) -> Result<Reservation, RedisError> {
+    let mut next = || {
+        rest.next()
+            .ok_or_else(|| RedisError::Protocol("a reservation without seven members".into()))
+    };
+    let (attempt, crashes, errors) = (next()?.int()?, next()?.int()?, next()?.int()?);
+    let (body, since, vanished) = (next()?.text()?, next()?.int()?, next()?.int()?);
     Ok(Reservation {
         id: JobId::stored(id.text()?),
         token: token.to_owned(),
-        since: Millis(since.int()?.max(0) as u64),
-        is_recovered: recovered.int()? == 1,
-        attempt: attempt.int()? as u32,
-        crashes: crashes.int()? as u32,
-        errors: errors.int()? as u32,
-        body: body.text()?,
+        since: Millis(since.max(0) as u64),
+        is_recovered: vanished > 0,
+        was_alone: vanished == 2,
+        attempt: attempt as u32,
+        crashes: crashes as u32,
+        errors: errors as u32,
+        body,
     })
 }

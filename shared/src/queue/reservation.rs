@@ -18,6 +18,8 @@ pub struct Reservation {
     pub since: Millis,
     /// Its last holder vanished: the lease ended before anything was settled.
     pub is_recovered: bool,
+    /// Its last holder vanished while nothing but this job ran there.
+    pub was_alone: bool,
     /// How often it was handed out since it last got on.
     pub attempt: u32,
     /// How often a holder vanished since it last got on.
@@ -94,6 +96,13 @@ pub enum Verdict {
         /// Why, for people.
         error: String,
     },
+    /// Came to nothing in a way that a handler must not: counts as if its worker had vanished with it.
+    Crash {
+        /// The wait.
+        after: Duration,
+        /// Why, for people.
+        error: String,
+    },
     /// Given up; kept in the dead letter.
     Dead {
         /// Why, for people.
@@ -111,6 +120,7 @@ impl Verdict {
             Self::Done => "done",
             Self::Again(_) => "at",
             Self::Retry { .. } => "retry",
+            Self::Crash { .. } => "crash",
             Self::Dead { .. } => "dead",
             Self::Release => "release",
         }

@@ -149,8 +149,8 @@ async fn extending_and_checkpoints_cost_what_their_headers_declare(rig: Rig) {
     let jobs = hold(&session, "a", BATCH).await;
     let (one, all) = (held(&jobs[..1]), held(&jobs));
     let extend = async |held: &[(JobId, String)]| cost(&rig, session.extend(held)).await.0;
-    assert_eq!(extend(&one).await, 4, "one lease");
-    assert_eq!(extend(&all).await, 4, "a hundred leases");
+    assert_eq!(extend(&one).await, 5, "one lease");
+    assert_eq!(extend(&all).await, 5, "a thousand leases");
     assert_eq!(extend(&[]).await, 0, "none");
     let expire = async || {
         pass_time(&rig, "l:instance:a0").await;
@@ -165,7 +165,7 @@ async fn extending_and_checkpoints_cost_what_their_headers_declare(rig: Rig) {
     let token = jobs[0].token.as_str();
     assert_eq!(
         cost(&rig, checkpoint(token, None)).await.0,
-        6,
+        7,
         "a checkpoint"
     );
     expire().await;
@@ -253,12 +253,16 @@ async fn pausing_costs_what_its_headers_declare(rig: Rig) {
         .await
         .unwrap();
     let parked = cost(&rig, reserve(&session, 2)).await.0;
-    assert_eq!(parked, 4 + 1, "two that are parked");
-    assert_eq!(cost(&rig, admin.resume(webhooks)).await.0, 3 + 2, "resume");
+    assert_eq!(parked, 4 + 1 + 1 + 3, "two that are parked");
+    assert_eq!(
+        cost(&rig, admin.resume(webhooks)).await.0,
+        3 + 2 + 1,
+        "resume, and wake"
+    );
     assert_eq!(cost(&rig, admin.resume(webhooks)).await.0, 3, "not paused");
     let (billed, exchange) = cost(&rig, reserve(&session, 2)).await;
     assert_eq!(exchange.jobs.len(), 2);
-    assert_eq!(billed, 7 + 2 + 1 + 1 + 1, "what resumes");
+    assert_eq!(billed, 7 + 1 + 2 + 1 + 1 + 1, "what resumes");
     for job in exchange.jobs {
         conclude(&session, job, Verdict::Done).await;
     }
@@ -284,15 +288,15 @@ async fn late_costs_what_its_headers_declare(rig: &Rig, session: &Queue, admin: 
     };
     park().await;
     let held = held(std::slice::from_ref(&job));
-    assert_eq!(cost(rig, session.extend(&held)).await.0, 4 + 2, "extend");
+    assert_eq!(cost(rig, session.extend(&held)).await.0, 5 + 1, "extend");
     park().await;
     let written = session.checkpoint(&id, &job.token, &instance, None, &status);
-    assert_eq!(cost(rig, written).await.0, 6 + 2, "checkpoint");
+    assert_eq!(cost(rig, written).await.0, 7 + 1, "checkpoint");
     park().await;
     let settlement = vec![job.settle(Verdict::Done, Vec::new())];
     let (billed, applied) = cost(rig, settle(session, settlement)).await;
     assert_eq!(applied, [true]);
-    assert_eq!(billed, 3 + 3 + 1 + 2, "settle");
+    assert_eq!(billed, 3 + 3 + 1 + 2 + 1, "settle, and sleep no more");
 }
 
 async fn a_look_of_an_idle_worker_costs_three_commands(rig: Rig) {

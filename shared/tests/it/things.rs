@@ -78,6 +78,13 @@ pub(crate) fn failed(after: Duration) -> Verdict {
     }
 }
 
+pub(crate) fn crashed(after: Duration) -> Verdict {
+    Verdict::Crash {
+        after,
+        error: "panicked".into(),
+    }
+}
+
 pub(crate) fn dead() -> Verdict {
     Verdict::Dead {
         error: "hopeless".into(),

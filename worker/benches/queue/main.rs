@@ -43,6 +43,9 @@ struct Cli {
     /// Few jobs, once each; nothing is written to the documentation
     #[arg(long)]
     quick: bool,
+    /// Only the throughput of what has this text in its name; nothing is written either
+    #[arg(long)]
+    only: Option<String>,
     /// How long an idle deployment is watched [default: 300, 30 when quick]
     #[arg(long)]
     idle_seconds: Option<u64>,
@@ -99,13 +102,12 @@ async fn compare(cli: &Cli) -> anyhow::Result<()> {
         peers::versions()?
     );
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
+    let bench = Bench { server, launcher };
+    if let Some(text) = &cli.only {
+        return look_at(&bench, plan, text).await;
+    }
     let watched = cli.idle_seconds.unwrap_or(if cli.quick { 30 } else { 300 });
-    let (figures, idle) = measure_all(
-        &Bench { server, launcher },
-        plan,
-        Duration::from_secs(watched),
-    )
-    .await?;
+    let (figures, idle) = measure_all(&bench, plan, Duration::from_secs(watched)).await?;
 
     let page = page(&machine, plan, &report::tables(&figures, idle));
     println!("{page}");
@@ -139,6 +141,13 @@ async fn measure_all(
     let ((), idle) = tokio::try_join!(paced, idle::commands_per_day(watched))?;
     measure_steps(bench, &plan.throughput(), plan.repeats, &mut figures).await?;
     Ok((figures, idle))
+}
+
+/// Prints the throughput of what has `text` in its name.
+async fn look_at(bench: &Bench, plan: Plan, text: &str) -> anyhow::Result<()> {
+    let mut steps = plan.throughput();
+    steps.retain(|step| format!("{}, {}", step.route.name(), step.case).contains(text));
+    measure_steps(bench, &steps, plan.repeats, &mut Figures::default()).await
 }
 
 /// Systems take turns within each repeat, so that a slow minute of the machine hits all of them.

@@ -14,6 +14,10 @@ use tokio::time::Instant;
 
 /// Who holds jobs ahead starts them within so many calls' time.
 const CALLS_AHEAD: u32 = 2;
+/// A call of any length settles or reserves so many jobs at once.
+const SMALL_BATCH: usize = 100;
+/// Redis is busy for about so long with each job of a call (`make bench-queue`).
+const PER_JOB: Duration = Duration::from_micros(15);
 /// A job that waited this long is handed back: the estimate was wrong.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// After a worker vanished nothing is held ahead for this long: what is held counts as crashed when its
@@ -26,6 +30,7 @@ pub(super) struct Ahead {
     /// With Redis's clock when it was handed out, and when that was.
     waiting: VecDeque<(Reservation, Millis, Instant)>,
     call: Duration,
+    shortest_call: Duration,
     /// Rises at once and falls slowly, so that one slow handler among many quick ones counts.
     handling: Duration,
     calm_until: Option<Instant>,
@@ -45,7 +50,15 @@ impl Ahead {
             return 0;
         }
         let started = window.as_nanos() * permits as u128 / handling.as_nanos().max(1);
-        (started as usize).min(BATCH)
+        (started as usize).min(2 * self.batch())
+    }
+
+    /// How many jobs one call may settle or reserve: it should not keep Redis busy for longer than it is
+    /// on its way.
+    pub(super) fn batch(&self) -> usize {
+        let on_its_way = self.shortest_call / 2;
+        let jobs = on_its_way.as_nanos() / PER_JOB.as_nanos();
+        (jobs as usize).clamp(SMALL_BATCH, BATCH)
     }
 
     /// A handler took this long.
@@ -59,6 +72,12 @@ impl Ahead {
 
     /// A call took this long.
     pub(super) fn called(&mut self, took: Duration) {
+        let rising = self.shortest_call + self.shortest_call / 64;
+        self.shortest_call = if rising.is_zero() {
+            took
+        } else {
+            took.min(rising)
+        };
         self.call = if self.call.is_zero() {
             took
         } else {
@@ -120,7 +139,12 @@ mod tests {
         let ahead = after(&[Duration::from_micros(100); 64]);
         assert_eq!(depth(&ahead, 1), 20);
         assert_eq!(depth(&ahead, 10), 200);
-        assert_eq!(depth(&ahead, 1000), BATCH);
+        assert_eq!(depth(&ahead, 1000), 2 * SMALL_BATCH, "Redis is near");
+        let mut far = after(&[Duration::from_micros(10); 64]);
+        for _ in 0..300 {
+            far.called(50 * CALL);
+        }
+        assert_eq!(depth(&far, 1000), 2 * BATCH);
     }
 
     #[test]

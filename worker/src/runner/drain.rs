@@ -15,6 +15,9 @@ impl<H: Handler> Runner<H> {
     /// step is safe to stop at any await, and whoever takes it next finds what it left.
     pub(super) async fn drain(&mut self) {
         let deadline = Instant::now() + self.options.grace;
+        if let Err(error) = self.queue.leave().await {
+            tracing::warn!(%error, "may still be woken, although it takes nothing any more");
+        }
         self.finished.extend(self.suspects.release());
         self.hand_back();
         let finished = timeout_at(deadline + SETTLE_GRACE, self.finish_all(deadline));
@@ -32,7 +35,7 @@ impl<H: Handler> Runner<H> {
         let mut is_over = false;
         loop {
             if self.sending.is_none() && !self.finished.is_empty() {
-                self.call(0, &stopped);
+                self.call(0, false, &stopped);
             }
             if self.sending.is_none() && self.running.is_empty() {
                 return;

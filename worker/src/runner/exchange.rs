@@ -59,9 +59,13 @@ pub(super) async fn answer(sending: &mut Option<Sending>) -> Answer {
 
 impl<H: Handler> Runner<H> {
     /// Sends off what finished and asks for up to `count` jobs. There must be no other call on its way.
-    pub(super) fn call(&mut self, count: usize, stop: &CancellationToken) {
+    /// `is_woken` tells that it is the first after a wake-up.
+    pub(super) fn call(&mut self, count: usize, is_woken: bool, stop: &CancellationToken) {
         let finished = self.take_finished();
-        let call = self.queue.call(finished, count);
+        let mut call = self.queue.call(finished, count);
+        if is_woken {
+            call = call.passing_on();
+        }
         self.sending = Some(Box::pin(send(
             self.queue.clone(),
             call,
@@ -157,7 +161,12 @@ async fn send(queue: Queue, mut call: Call, count: usize, stop: CancellationToke
         tries += 1;
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = stop.cancelled(), if call.settlements() == 0 => return Answer::GivenUp,
+            () = stop.cancelled(), if call.settlements() == 0 => {
+                // Jobs that it may have reserved are to be handed back, so its answer is asked for once.
+                if tries > 1 || !call.is_unclear() {
+                    return Answer::GivenUp;
+                }
+            }
         }
     }
 }

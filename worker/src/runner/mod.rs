@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use shared::backoff::Backoff;
 use shared::clock::Millis;
-use shared::queue::{BATCH, Queue, Reservation, Settlement, Verdict};
-use tokio::task::{Id, JoinError, JoinSet};
+use shared::queue::{JobId, Queue, Reservation, Settlement, Verdict};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +107,13 @@ pub async fn run<H: Handler>(
     runner.drain().await;
 }
 
+/// A job whose handler runs.
+struct Held {
+    record: Record,
+    since: Instant,
+    handler: AbortHandle,
+}
+
 struct Runner<H> {
     queue: Queue,
     handler: Arc<H>,
@@ -115,7 +122,7 @@ struct Runner<H> {
     pulse: Pulse,
     watch: Watch,
     running: JoinSet<Settlement>,
-    held: HashMap<Id, (Record, Instant)>,
+    held: HashMap<Id, Held>,
     /// Reserved, and waiting for a permit.
     ahead: Ahead,
     finished: Vec<Settlement>,
@@ -164,7 +171,7 @@ impl<H: Handler> Runner<H> {
     fn due(&self) -> Instant {
         let mut due = self.extend_at;
         if self.sending.is_none() {
-            if self.room() > 0 {
+            if self.room() > 0 || self.watch.was_called() {
                 due = due.min(self.watch.at());
             }
             if !self.finished.is_empty() {
@@ -189,12 +196,18 @@ impl<H: Handler> Runner<H> {
             self.hand_back();
         }
         self.start_ahead();
-        self.start_suspect(stop);
+        self.start_suspect(stop).await;
         if self.is_time_to_settle(now) {
-            self.call(self.wanted(), stop);
+            self.call(self.wanted(), false, stop);
         }
-        if self.sending.is_none() && now >= self.watch.at() && self.room() > 0 {
-            self.look(stop).await;
+        if self.sending.is_none() && now >= self.watch.at() {
+            if self.room() > 0 {
+                self.look(stop).await;
+            } else if self.watch.was_called() {
+                // Whoever is woken and has no permit left passes it on.
+                self.watch.take();
+                self.call(0, true, stop);
+            }
         }
         self.pulse.running(self.running.len());
         self.pulse.beat(self.clock).await;
@@ -203,7 +216,7 @@ impl<H: Handler> Runner<H> {
     /// Jobs to hold at a time: one per permit, and those ahead.
     fn target(&self) -> usize {
         let now = Instant::now();
-        let longest = self.held.values().map(|(_, since)| *since).min();
+        let longest = self.held.values().map(|held| held.since).min();
         let longest = longest.map_or(Duration::ZERO, |since| now - since);
         self.options.permits + self.ahead.depth(self.options.permits, longest, now)
     }
@@ -217,7 +230,8 @@ impl<H: Handler> Runner<H> {
         if self.suspects.want_to_be_alone() {
             return 0;
         }
-        self.target().saturating_sub(self.in_hand()).min(BATCH)
+        let missing = self.target().saturating_sub(self.in_hand());
+        missing.min(self.ahead.batch())
     }
 
     /// Jobs that are worth a call: any, when a permit would stay unused; else half of what may be held.
@@ -236,7 +250,7 @@ impl<H: Handler> Runner<H> {
         }
         let (finished, in_hand) = (self.finished.len(), self.in_hand());
         let is_half = finished > in_hand && self.target() > self.options.permits;
-        in_hand == 0 || is_half || finished >= BATCH || now >= self.settle_at
+        in_hand == 0 || is_half || finished >= self.ahead.batch() || now >= self.settle_at
     }
 
     /// Redis's clock by now, if it was ever told.
@@ -259,12 +273,12 @@ impl<H: Handler> Runner<H> {
                 Ok(_) | Err(_) => {}
             }
         }
-        self.call(self.wanted(), stop);
+        self.call(self.wanted(), look != Look::Fallback, stop);
     }
 
     fn collect(&mut self, result: Result<(Id, Settlement), JoinError>) {
         let task = result.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some((record, started)) = self.held.remove(&task) else {
+        let Some(Held { record, since, .. }) = self.held.remove(&task) else {
             return;
         };
         let settlement = match result {
@@ -281,7 +295,7 @@ impl<H: Handler> Runner<H> {
         if self.running.is_empty() {
             self.suspects.no_more_alone();
         }
-        let took = started.elapsed();
+        let took = since.elapsed();
         self.ahead.handled(took);
         metrics::finished(&settlement, took);
         self.finish(settlement);
@@ -341,7 +355,12 @@ impl<H: Handler> Runner<H> {
                 Settlement::of_lost(record.id, record.token, verdict)
             })
         });
-        self.held.insert(task.id(), (record, Instant::now()));
+        let held = Held {
+            record,
+            since: Instant::now(),
+            handler: task,
+        };
+        self.held.insert(held.handler.id(), held);
     }
 
     /// Extends the leases of what runs, and sets the time of the next extension.
@@ -356,7 +375,10 @@ impl<H: Handler> Runner<H> {
 
     /// Extends the leases of what runs; `false` when Redis did not answer.
     async fn extend(&mut self) -> bool {
-        let running = self.held.values().map(|(job, _)| (&job.id, &job.token));
+        let running = self
+            .held
+            .values()
+            .map(|held| (&held.record.id, &held.record.token));
         let held: Vec<_> = running
             .chain(self.suspects.held())
             .map(|(id, token)| (id.clone(), token.clone()))
@@ -366,7 +388,8 @@ impl<H: Handler> Runner<H> {
         }
         match self.queue.extend(&held).await {
             Ok(verdicts) => {
-                let lost = verdicts.iter().filter(|held| !**held).count();
+                let lost = held.iter().zip(verdicts).filter(|(_, is_held)| !is_held);
+                let lost = lost.map(|(job, _)| self.stop_without_lease(job)).count();
                 if lost > 0 {
                     tracing::warn!(
                         lost,
@@ -380,6 +403,16 @@ impl<H: Handler> Runner<H> {
                 tracing::warn!(%error, "leases were not extended");
                 false
             }
+        }
+    }
+}
+
+impl<H> Runner<H> {
+    /// Another worker has a job by now: the handler here stops, since nothing of it would be kept.
+    fn stop_without_lease(&self, (id, token): &(JobId, String)) {
+        let is_it = |held: &&Held| held.record.id == *id && held.record.token == *token;
+        if let Some(held) = self.held.values().find(is_it) {
+            held.handler.abort();
         }
     }
 }

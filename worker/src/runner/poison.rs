@@ -36,7 +36,7 @@ impl Record {
         Self {
             id: job.id.clone(),
             token: job.token.clone(),
-            fruitless: job.errors + job.crashes,
+            fruitless: job.crashes,
         }
     }
 
@@ -55,7 +55,7 @@ impl Patience {
             return Verdict::Dead { error };
         }
         let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
-        Verdict::Retry {
+        Verdict::Crash {
             after: self.wait.at_least_half(job.fruitless, &mut rng),
             error,
         }
@@ -68,7 +68,7 @@ impl Patience {
 
     /// Before a job is started: what becomes of it instead, when it took too many workers with it.
     pub(super) fn before_start(&self, job: &Reservation) -> Option<Verdict> {
-        if !job.is_recovered || job.crashes < self.max_attempts {
+        if !job.was_alone || job.crashes < self.max_attempts {
             return None;
         }
         let error = format!("{} workers vanished while they worked on it", job.crashes);

@@ -46,7 +46,7 @@ impl Suspects {
 impl<H: Handler> Runner<H> {
     /// Starts one of the suspects once nothing else runs. The others are handed back before: if this
     /// one takes the process with it, that counts against nobody else.
-    pub(super) fn start_suspect(&mut self, stop: &CancellationToken) {
+    pub(super) async fn start_suspect(&mut self, stop: &CancellationToken) {
         if self.suspects.waiting.is_empty() || self.sending.is_some() {
             return;
         }
@@ -54,7 +54,7 @@ impl<H: Handler> Runner<H> {
         if !self.running.is_empty() {
             return;
         }
-        let (Some(job), Some(now)) = (self.suspects.waiting.pop(), self.now()) else {
+        let (Some(mut job), Some(now)) = (self.suspects.waiting.pop(), self.now()) else {
             return;
         };
         let others: Vec<_> = self.suspects.release().collect();
@@ -63,8 +63,17 @@ impl<H: Handler> Runner<H> {
         }
         if !self.finished.is_empty() {
             self.suspects.push(job);
-            self.call(0, stop);
+            self.call(0, false, stop);
             return;
+        }
+        match self.queue.mark_alone(&mut job).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(job = %job.id, %error, "not known to run alone, so it is not run");
+                self.finish(job.settle(Verdict::Release, Vec::new()));
+                return;
+            }
         }
         tracing::warn!(job = %job.id, crashes = job.crashes, "runs alone: workers vanished with it");
         self.suspects.is_one_running = true;

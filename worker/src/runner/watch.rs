@@ -83,6 +83,11 @@ impl Watch {
         self.next.0
     }
 
+    /// Somebody said that there is something to do.
+    pub(super) fn was_called(&self) -> bool {
+        self.next.1 == Look::Message
+    }
+
     /// The look that is due. Without another word the next one is the fallback.
     pub(super) fn take(&mut self) -> Look {
         let (_, look) = self.next;

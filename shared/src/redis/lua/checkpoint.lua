@@ -7,7 +7,7 @@
   Returns 1 when written; else nothing was: 0 when another holder has the job, 2 when the stored
           status is another one, because the step began with an outdated read
   Repeatable.
-  Commands: 6, + 1 when the lease had expired, + 1 when the kind was paused since; refused 3 or 4 ]]
+  Commands: 7, + 1 when the lease had expired and the kind was paused since; refused 3 or 4 ]]
 local id, token, lease_ms, instance = take(), take(), take_number(), take()
 local expected, status = take(), take()
 local lease = parse_lease(call('HGET', JOBS, 'l:' .. id))
@@ -18,8 +18,10 @@ local stored = call('HGET', KEYS[6], instance) or ''
 if stored ~= expected and stored ~= status then
   return answer(2)
 end
-if call('ZADD', TIMERS, num(now + lease_ms), 'l:' .. id) == 1 then
-  take_back({ id }, 1)
+-- A removal comes first: it goes through when there is no memory left, and opens the way for the rest.
+local found = call('ZREM', READY, id)
+if call('ZADD', TIMERS, num(now + lease_ms), 'l:' .. id) > found then
+  unpark_all({ id })
 end
 call('HSET', KEYS[6], instance, status)
 return answer(1)

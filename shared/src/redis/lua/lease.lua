@@ -4,7 +4,7 @@ local LOOKED_AT = 64
 -- Takes parked jobs of a kind that resumes out of the far future. Returns how many, and whether there
 -- may be more.
 local function unpark(kind, due, members)
-  local at = num(PARKED_AT[kind])
+  local at = parked_at(kind)
   local parked = call('ZRANGE', TIMERS, at, at, 'BYSCORE', 'LIMIT', 0, LOOKED_AT)
   for _, member in ipairs(parked) do
     members[#members + 1] = member
@@ -59,87 +59,128 @@ local function promote()
       ready[#ready + 1], ready[#ready + 2] = num(job.since + offset), job.id
     end
   end
-  if #ready > 0 then
-    call('ZADD', READY, unpack(ready))
-  end
+  -- First what frees memory: a script whose first write takes some is refused when there is none.
   if #members > 0 then
     call('ZREM', TIMERS, unpack(members))
+  end
+  if #ready > 0 then
+    call('ZADD', READY, unpack(ready))
   end
   -- What resumes is more than this session takes.
   wake(resumed)
   return unfinished and now or next_due, paused
 end
 
--- Pops up to `count` jobs off ready; those of paused kinds are parked instead. Returns ids, since
--- when each is runnable by its virtual deadline, whether ready is empty, and whether any was parked.
+-- While a kind is paused, so many jobs at the head of ready are looked at together, so often.
+local WINDOW, WINDOWS = 64, 16
+
+-- Parks the jobs of paused kinds among those at the head of ready. Returns whether none is left there.
+local function park(paused)
+  for _ = 1, WINDOWS do
+    local names, timers = {}, {}
+    for _, id in ipairs(call('ZRANGE', READY, 0, WINDOW - 1)) do
+      local kind = kind_of(id)
+      if paused[kind] then
+        names[#names + 1] = id
+        timers[#timers + 1], timers[#timers + 2] = parked_at(kind), 'd:' .. id
+      end
+    end
+    if #names == 0 then
+      return true
+    end
+    call('ZREM', READY, unpack(names))
+    call('ZADD', TIMERS, unpack(timers))
+  end
+  return false
+end
+
+-- Pops up to `count` jobs off ready, none of a paused kind. Returns ids, since when each is runnable by
+-- its virtual deadline, whether ready is empty for this session, and whether there is more to look at.
 local function pop(count, paused)
   if count == 0 or paused['*'] then
     return {}, {}, count > 0, false
   end
-  local popped = call('ZPOPMIN', READY, count)
-  local ids, deadlines, parked = {}, {}, {}
-  for i = 1, #popped, 2 do
-    local id = popped[i]
-    local kind = kind_of(id)
-    if paused[kind] then
-      parked[#parked + 1], parked[#parked + 2] = num(PARKED_AT[kind]), 'd:' .. id
-    else
-      ids[#ids + 1], deadlines[#deadlines + 1] = id, tonumber(popped[i + 1])
+  local wanted = count
+  if next(paused) then
+    if not park(paused) then
+      return {}, {}, false, true
     end
+    wanted = math.min(count, WINDOW)
   end
-  if #parked > 0 then
-    call('ZADD', TIMERS, unpack(parked))
+  local popped = call('ZPOPMIN', READY, wanted)
+  local ids, deadlines = {}, {}
+  for i = 1, #popped, 2 do
+    ids[#ids + 1], deadlines[#deadlines + 1] = popped[i], tonumber(popped[i + 1])
   end
-  return ids, deadlines, #popped < 2 * count, #parked > 0
+  local drained = #popped < 2 * wanted
+  return ids, deadlines, drained, wanted < count and not drained
 end
 
--- A job as it is handed out.
-local function describe(id, lease, body, since, recovered)
-  return { id, lease.attempt, lease.crashes, lease.errors, body, num(since), recovered and 1 or 0 }
+-- Adds a job to `result` as it is handed out: seven members.
+local function hand_out(result, id, lease, body, since, recovered)
+  local n = #result
+  result[n + 1], result[n + 2], result[n + 3], result[n + 4] =
+    id, lease.attempt, lease.crashes, lease.errors
+  result[n + 5], result[n + 6], result[n + 7] = body, num(since), recovered
 end
 
 -- Leases these jobs to `token` and adds them to `result`. One without a body does not exist.
 local function lease_all(result, ids, deadlines, token, lease_ms)
-  local stored = bodies_and_leases(ids)
-  local fields, timers = {}, {}
+  local stored, names = bodies_and_leases(ids)
+  local fields, timers, n = {}, {}, 0
+  local expiry, fresh = num(now + lease_ms), FRESH .. token .. '|'
+  local first = { attempt = 1, crashes = 0, errors = 0 }
   for i, id in ipairs(ids) do
     local body = stored[2 * i - 1]
     if body then
-      local lease = parse_lease(stored[2 * i])
-        or { attempt = 0, crashes = 0, errors = 0, token = '', log = '' }
-      -- Its last holder never settled: that process died, or was cut off.
-      local recovered = lease.token ~= ''
-      local since = runnable_since(deadlines[i], body, recovered)
-      lease.crashes = lease.crashes + (recovered and 1 or 0)
-      lease.attempt, lease.token, lease.again = lease.attempt + 1, token, nil
-      result[#result + 1] = describe(id, lease, body, since, recovered)
-      fields[#fields + 1], fields[#fields + 2] = 'l:' .. id, format_lease(lease)
-      timers[#timers + 1], timers[#timers + 2] = num(now + lease_ms), 'l:' .. id
+      local lease, leased, recovered = parse_lease(stored[2 * i]), fresh, 0
+      if lease then
+        -- Its last holder never settled: that process died, or was cut off.
+        if lease.token ~= '' then
+          recovered = string.sub(lease.token, -1) == '!' and 2 or 1
+          lease.crashes = lease.crashes + 1
+        end
+        lease.attempt, lease.token = lease.attempt + 1, token
+        if lease.again and lease.again <= now then
+          lease.again = nil
+        end
+        leased = format_lease(lease)
+      end
+      local since = runnable_since(deadlines[i], body, recovered > 0)
+      hand_out(result, id, lease or first, body, since, recovered)
+      fields[n + 1], fields[n + 2] = names[2 * i], leased
+      timers[n + 1], timers[n + 2] = expiry, names[2 * i]
+      n = n + 2
     end
   end
-  if #fields > 0 then
+  if n > 0 then
     call('HSET', JOBS, unpack(fields))
     call('ZADD', TIMERS, unpack(timers))
   end
 end
 
 -- Leases up to `count` jobs to `token` for `lease_ms`. A session that wants more than there is goes
--- to sleep, one that has all it wants does not; `listed` tells whether it sleeps already.
--- Returns { now, next timer or -1, 1 if it sleeps now, jobs... }.
-local function reserve(session, token, count, lease_ms, listed)
+-- to sleep, one that has all it wants does not; `listed` tells whether it sleeps already: '1', '0', or '2'
+-- when it does not know. `pass_on` comes with the first call after a wake-up: if more is left than this
+-- session takes, the next sleeper is woken.
+-- Returns { now, next timer or -1, 1 if it sleeps now, seven members of each job... }.
+local function reserve(session, token, count, lease_ms, listed, pass_on)
   local next_due, paused = promote()
-  local ids, deadlines, drained, parked = pop(count, paused)
-  if parked and not drained then
+  local ids, deadlines, drained, more = pop(count, paused)
+  if more then
     next_due = now
   end
   local result = { num(now), num(next_due or -1), drained and 1 or 0 }
   if #ids > 0 then
     lease_all(result, ids, deadlines, token, lease_ms)
   end
-  if drained and not listed then
+  if drained and listed ~= '1' then
     call('ZADD', IDLE, num(now), session)
-  elseif listed and not drained then
+  elseif not drained and listed ~= '0' then
     call('ZREM', IDLE, session)
+  end
+  if pass_on and not drained and not paused['*'] and call('ZCARD', READY) > 0 then
+    wake(1)
   end
   return result
 end
@@ -171,7 +212,7 @@ local function reserve_again(token, lease_ms)
   end
   for i, body in ipairs(call('HMGET', JOBS, unpack(own))) do
     if body then
-      result[#result + 1] = describe(own[i], leases[i], body, now, false)
+      hand_out(result, own[i], leases[i], body, now, 0)
     end
   end
   return result

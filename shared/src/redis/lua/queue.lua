@@ -10,7 +10,8 @@
 
   Keeps: every unfinished job id has a body and is in exactly one of: ready, timers as "d:",
   timers as "l:", dead. A token that is not empty names the holder; it stays when the lease expires,
-  so that a late holder is still heard as long as nobody else took the job. The kind of a job is what
+  so that a late holder is still heard as long as nobody else took the job; it ends with '!' while the
+  job runs alone, because workers vanished with it before. The kind of a job is what
   stands before the first colon of its id. A job of a paused kind waits as "d:" in the far future.
 
   Every script returns { commands it cost, itself included; its result }. Where a header counts woken
@@ -73,18 +74,30 @@ end
 -- be found again.
 local PARKED = 9000000000000000
 local PARKED_AT = { instance = PARKED + 1, webhook = PARKED + 2, cron = PARKED + 3 }
+local function parked_at(kind)
+  -- One that this version does not know.
+  return num(PARKED_AT[kind] or PARKED + 9)
+end
 
 local function kind_of(id)
   return string.match(id, '^(%a+):')
 end
 
+-- Most leases are those of a first attempt: what is said of all of them needs no parser.
+local FRESH = '1|0|0||'
+
 local function parse_lease(text)
   if not text then
     return nil
   end
+  local fresh = string.match(text, '^1|0|0||([^|]*)|$')
+  if fresh then
+    return { attempt = 1, crashes = 0, errors = 0, token = fresh, log = '' }
+  end
   local attempt, crashes, errors, again, token, log =
     string.match(text, '^(%d+)|(%d+)|(%d+)|(%d*)|([^|]*)|(.*)$')
-  return {
+  -- What another version may have written must not cost the jobs that are handled together with it.
+  return attempt and {
     attempt = tonumber(attempt),
     crashes = tonumber(crashes),
     errors = tonumber(errors),
@@ -101,37 +114,42 @@ local function format_lease(lease)
   }, '|')
 end
 
--- The leases of these jobs, `false` where there is none.
+-- The leases of these jobs, `false` where there is none, and the names of their fields and timers.
 local function leases_of(ids)
-  local fields = {}
+  local names = {}
   for i, id in ipairs(ids) do
-    fields[i] = 'l:' .. id
+    names[i] = 'l:' .. id
   end
-  local leases = call('HMGET', JOBS, unpack(fields))
+  local leases = call('HMGET', JOBS, unpack(names))
   for i = 1, #ids do
     leases[i] = parse_lease(leases[i]) or false
   end
-  return leases
+  return leases, names
 end
 
--- Body and lease of each of these jobs, as stored.
+-- Body and lease of each of these jobs, as stored, and where the names of the leases are: at 2 * i.
 local function bodies_and_leases(ids)
   local fields = {}
-  for _, id in ipairs(ids) do
-    fields[#fields + 1], fields[#fields + 2] = id, 'l:' .. id
+  for i, id in ipairs(ids) do
+    fields[2 * i - 1], fields[2 * i] = id, 'l:' .. id
   end
-  return call('HMGET', JOBS, unpack(fields))
+  return call('HMGET', JOBS, unpack(fields)), fields
+end
+
+-- Takes jobs that may wait for their paused kind away from there.
+local function unpark_all(ids)
+  local parked = {}
+  for i, id in ipairs(ids) do
+    parked[i] = 'd:' .. id
+  end
+  call('ZREM', TIMERS, unpack(parked))
 end
 
 -- Takes jobs whose lease had ended back out of the line for their holder, or from where those of a
 -- paused kind wait. `missing` tells how many of these jobs were not found under their lease.
 local function take_back(ids, missing)
   if call('ZREM', READY, unpack(ids)) < missing then
-    local parked = {}
-    for i, id in ipairs(ids) do
-      parked[i] = 'd:' .. id
-    end
-    call('ZREM', TIMERS, unpack(parked))
+    unpark_all(ids)
   end
 end
 
@@ -219,10 +237,11 @@ local function enqueue(wanted)
 end
 
 -- Wakes one sleeping session per job that became runnable, at most four: enough to start, no herd.
--- In place of one that nobody listens for, because its process died, the next is woken.
+-- In place of one that nobody listens for, because its process died, the next is woken. (In a cluster
+-- listeners at other nodes are not counted, so more are woken than are needed.)
 local function wake(count)
   local wanted = math.min(count, 4)
-  local tries = wanted + 4
+  local tries = wanted + 16
   while wanted > 0 and tries > 0 do
     local sleepers = call('ZPOPMIN', IDLE, wanted)
     local are_all = #sleepers < 2 * wanted

@@ -11,14 +11,15 @@
 
   ARGV  session, request number, '1' if repeated, number of jobs
         per job: id, token, verdict, delay (ms), error, number of writes
-          verdict  done | at (again after delay) | retry (the same, counts an error) |
+          verdict  done | at (again after delay) | retry (the same, counts an error) | crash (the
+                   same, counts as if its holder had vanished) |
                    dead (unless it was wanted again meanwhile: then it begins anew) |
                    release (not started: back, and no attempt spent)
           write    'status' instance id, status | 'op' operation id, operation |
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
                    'close' instance id, '' |
                    'job' id, body, delay (ms)
-        then the reserve: token, count, lease_ms, '1' if the session sleeps already
+        then the reserve: token, count, lease_ms, as in reserve.lua whether it sleeps and was woken
   Returns { verdicts, and what a reserve returns... } where verdicts has one digit per job:
         1 applied, 0 stale (another holder: nothing was changed)
   Repeatable: with '1' the verdicts of an applied first call are told again, and so are the jobs that
@@ -28,18 +29,20 @@
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
         per name (1 when it was free), + 2 per closed instance; + those of an enqueue (less 2) when
         there are follow-up jobs; + 1 when jobs became due that it did not reserve itself, + 1 per
-        sleeper woken (at most 4); all stale + 1; repeated 6, or 5 when it had leased nothing ]]
+        sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased nothing, and one
+        more than the first when that was not applied ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local EVENTS_KEPT = 500
--- So much is kept of what a job failed with.
 local LOG_KEPT = 2000
 
 local session, request, is_repeat = take(), take(), take() == '1'
 local jobs, ids = {}, {}
+local NO_WRITES = {}
 for n = 1, take_number() do
   local job = { id = take(), token = take(), verdict = take(), delay = take_number(), error = take() }
-  job.writes = {}
-  for w = 1, take_number() do
+  local writes = take_number()
+  job.writes = writes > 0 and {} or NO_WRITES
+  for w = 1, writes do
     job.writes[w] = { kind = take(), key = take(), value = take() }
     if job.writes[w].kind == 'job' then
       job.writes[w].delay = take_number()
@@ -47,7 +50,8 @@ for n = 1, take_number() do
   end
   jobs[n], ids[n] = job, job.id
 end
-local token, count, lease_ms, listed = take(), take_number(), take_number(), take() == '1'
+local token, count, lease_ms, listed = take(), take_number(), take_number(), take()
+local pass_on = take() == '1'
 
 local function last_reply()
   local done_request, verdicts = string.match(call('HGET', REPLIES, session) or '', '^(%d+)|(%d*)$')
@@ -66,9 +70,10 @@ end
 -- Everything is checked before anything is written.
 local verdicts, mine = {}, {}
 if #ids > 0 then
-  for i, lease in ipairs(leases_of(ids)) do
+  local leases, names = leases_of(ids)
+  for i, lease in ipairs(leases) do
     local job = jobs[i]
-    job.lease = lease
+    job.lease, job.name = lease, names[i]
     local is_mine = lease and lease.token == job.token
     verdicts[i] = is_mine and '1' or '0'
     if is_mine then
@@ -85,13 +90,21 @@ verdicts = table.concat(verdicts)
 local timers, dropped = {}, {}
 local kept, ready, delayed, buried, runnable = {}, {}, {}, {}, 0
 
+-- So much of the errors is kept, and no half of a character.
+local function cut(log)
+  if #log <= LOG_KEPT then
+    return log
+  end
+  return (string.gsub(string.sub(log, 1, LOG_KEPT), '[\192-\255]?[\128-\191]*$', ''))
+end
+
 local function drop_lease(job)
-  dropped[#dropped + 1] = 'l:' .. job.id
+  dropped[#dropped + 1] = job.name
 end
 
 local function keep_lease(job, token)
   job.lease.token = token
-  kept[#kept + 1], kept[#kept + 2] = 'l:' .. job.id, format_lease(job.lease)
+  kept[#kept + 1], kept[#kept + 2] = job.name, format_lease(job.lease)
 end
 
 local function run_at(job, due)
@@ -121,6 +134,10 @@ local settle = {
     keep_lease(job, '')
     run_at(job, math.min(now + job.delay, again or math.huge))
   end,
+  ['crash'] = function(job, again)
+    keep_lease(job, '')
+    run_at(job, math.min(now + job.delay, again or math.huge))
+  end,
   ['dead'] = function(job, again)
     if again then
       drop_lease(job)
@@ -139,11 +156,15 @@ local settle = {
 
 for _, job in ipairs(mine) do
   local lease, again = job.lease, job.lease.again
-  timers[#timers + 1] = 'l:' .. job.id
+  timers[#timers + 1] = job.name
   lease.again = nil
-  if job.verdict == 'retry' or job.verdict == 'dead' then
+  if job.verdict == 'crash' then
+    lease.crashes = lease.crashes + 1
+  elseif job.verdict == 'retry' or job.verdict == 'dead' then
     lease.errors = lease.errors + 1
-    lease.log = string.sub(job.error .. '\n' .. lease.log, 1, LOG_KEPT)
+  end
+  if job.error ~= '' then
+    lease.log = cut(job.error .. '\n' .. lease.log)
   end
   settle[job.verdict](job, again)
 end
@@ -157,22 +178,8 @@ if #mine > 0 then
     take_back(timers, expired)
   end
 end
-if #dropped > 0 then
-  call('HDEL', JOBS, unpack(dropped))
-end
-if #kept > 0 then
-  call('HSET', JOBS, unpack(kept))
-end
-if #ready > 0 then
-  call('ZADD', READY, unpack(ready))
-end
-if #delayed > 0 then
-  call('ZADD', TIMERS, unpack(delayed))
-end
-if #buried > 0 then
-  call('ZADD', DEAD, unpack(buried))
-end
 
+-- What the jobs found out, before what says that they are over: an error half-way loses no result.
 local statuses, operations, follow_ups = {}, {}, {}
 for _, job in ipairs(mine) do
   for _, write in ipairs(job.writes) do
@@ -182,8 +189,10 @@ for _, job in ipairs(mine) do
       operations[#operations + 1], operations[#operations + 2] = write.key, write.value
     elseif write.kind == 'event' then
       local list = KEYS[tonumber(write.key)]
-      call('RPUSH', list, write.value)
-      call('LTRIM', list, -EVENTS_KEPT, -1)
+      -- A list that is none costs its events, not the result.
+      billed = billed + 2
+      redis.pcall('RPUSH', list, write.value)
+      redis.pcall('LTRIM', list, -EVENTS_KEPT, -1)
     elseif write.kind == 'unname' then
       if call('HGET', NAMES, write.key) == write.value then
         call('HDEL', NAMES, write.key)
@@ -203,14 +212,30 @@ end
 if #operations > 0 then
   call('HSET', OPS, unpack(operations))
 end
+if #dropped > 0 then
+  call('HDEL', JOBS, unpack(dropped))
+end
+if #kept > 0 then
+  call('HSET', JOBS, unpack(kept))
+end
+if #ready > 0 then
+  call('ZADD', READY, unpack(ready))
+end
+if #delayed > 0 then
+  call('ZADD', TIMERS, unpack(delayed))
+end
+if #buried > 0 then
+  call('ZADD', DEAD, unpack(buried))
+end
+
 if #jobs > 0 then
   call('HSET', REPLIES, session, request .. '|' .. verdicts)
 end
 
 runnable = runnable + enqueue(follow_ups)
 
-local result = reserve(session, token, count, lease_ms, listed)
+local result = reserve(session, token, count, lease_ms, listed, pass_on)
 -- What this session could not take itself is for the others.
-wake(runnable - (#result - 3))
+wake(runnable - (#result - 3) / 7)
 table.insert(result, 1, verdicts)
 return answer(result)

@@ -17,6 +17,14 @@ pub(crate) struct Outcome {
     pub(crate) follow_up: Option<String>,
 }
 
+/// Whether a session sleeps, as it believes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Yes,
+    No,
+    Unknown,
+}
+
 /// One call, as it reaches the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -26,8 +34,11 @@ pub(crate) struct Asked {
     pub(crate) count: usize,
     /// In ms.
     pub(crate) lease: f64,
-    /// The session believes that it sleeps.
-    pub(crate) is_listed: bool,
+    pub(crate) listed: Listed,
+    /// It is the first after a wake-up.
+    pub(crate) passes_on: bool,
+    /// When it is too late for it, if it only reserves; 0 if it never is.
+    pub(crate) latest: f64,
     /// It says of itself that it may have been carried out before.
     pub(crate) is_repeat: bool,
 }
@@ -62,6 +73,13 @@ impl Oracle {
         if asked.outcomes.is_empty() {
             return if asked.is_repeat {
                 self.reserve_again(asked, Vec::new(), now)
+            } else if asked.latest > 0.0 && now > asked.latest {
+                Told {
+                    applied: Vec::new(),
+                    next_timer: Some(now),
+                    is_listed: false,
+                    jobs: Vec::new(),
+                }
             } else {
                 self.reserve(asked, Vec::new(), 0, now)
             };
@@ -120,6 +138,10 @@ impl Oracle {
             (Verdict::Again(delay), _) => (after(*delay), None),
             (Verdict::Retry { after: delay, .. }, _) => {
                 lease.errors += 1;
+                (after(*delay), Some(lease))
+            }
+            (Verdict::Crash { after: delay, .. }, _) => {
+                lease.crashes += 1;
                 (after(*delay), Some(lease))
             }
             (Verdict::Dead { .. }, None) => {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub(crate) use at::At;
-pub(crate) use exchange::{Asked, Grant, Outcome};
+pub(crate) use exchange::{Asked, Grant, Listed, Outcome};
 pub(crate) use snapshot::Snapshot;
 
 /// Further away than every time: jobs of paused kinds wait at times of their own behind it.
@@ -20,7 +20,7 @@ const LOOKED_AT: usize = 64;
 /// So many sleepers are woken at once.
 const WOKEN_AT_ONCE: usize = 4;
 /// So many more are tried in place of those that are gone.
-const WOKEN_INSTEAD: usize = 4;
+const WOKEN_INSTEAD: usize = 16;
 
 fn kind_of(id: &str) -> &str {
     id.split(':').next().unwrap()

@@ -1,7 +1,11 @@
 //! Who is handed out next.
 
-use super::exchange::{Asked, Grant, Told};
+use super::exchange::{Asked, Grant, Listed, Told};
 use super::{At, FAR, Job, LOOKED_AT, Lease, Oracle, Place, Rank, kind_of, parked_at};
+
+/// While a kind is paused, so many are looked at together, so often.
+const WINDOW: usize = 64;
+const WINDOWS: usize = 16;
 
 impl Oracle {
     /// The jobs that were leased under this token before, the youngest lease first.
@@ -35,15 +39,18 @@ impl Oracle {
         now: f64,
     ) -> Told {
         let mut next_timer = self.promote(now);
-        let (taken, is_drained, has_parked) = self.pop(asked.count);
-        if has_parked && !is_drained {
+        let (taken, is_drained, has_more) = self.pop(asked.count);
+        if has_more {
             next_timer = Some(now);
         }
         let jobs: Vec<_> = taken.iter().map(|id| self.lease(id, asked, now)).collect();
-        if is_drained && !asked.is_listed {
+        if is_drained && asked.listed != Listed::Yes {
             self.idle.insert(asked.session.clone(), now);
-        } else if asked.is_listed && !is_drained {
+        } else if !is_drained && asked.listed != Listed::No {
             self.idle.remove(&asked.session);
+        }
+        if asked.passes_on && !is_drained && !self.paused.contains("*") && !self.line().is_empty() {
+            self.wake(1);
         }
         self.wake(runnable.saturating_sub(jobs.len()));
         Told {
@@ -128,30 +135,52 @@ impl Oracle {
         self.jobs.get_mut(id).unwrap().place = Place::Ready { since, rank };
     }
 
-    /// Takes the first in line; those of paused kinds wait aside. Who was taken, whether the line is
-    /// empty, and whether any waits aside now.
-    fn pop(&mut self, count: usize) -> (Vec<String>, bool, bool) {
-        if count == 0 || self.paused.contains("*") {
-            return (Vec::new(), count > 0, false);
-        }
+    /// Everybody in line; those of one time stay in the order of their ids.
+    fn line(&self) -> Vec<String> {
         let mut line = Vec::new();
         for (id, job) in &self.jobs {
             if let Place::Ready { since, rank } = job.place {
                 line.push((since.known() + rank.offset(id), id));
             }
         }
-        // Those of one time stay in the order of their ids.
         line.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let is_drained = line.len() < count;
-        line.truncate(count);
-        let first = line.into_iter().map(|(_, id)| id.clone());
-        let (parked, taken): (Vec<_>, Vec<_>) =
-            first.partition(|id| self.paused.contains(kind_of(id)));
-        for id in &parked {
-            let due = At::exactly(parked_at(kind_of(id)));
-            self.jobs.get_mut(id).unwrap().place = Place::Delayed { due };
+        line.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Lets those of paused kinds at the head of the line wait aside. Whether none is left there.
+    fn park(&mut self) -> bool {
+        for _ in 0..WINDOWS {
+            let mut head = self.line();
+            head.truncate(WINDOW);
+            head.retain(|id| self.paused.contains(kind_of(id)));
+            if head.is_empty() {
+                return true;
+            }
+            for id in &head {
+                let due = At::exactly(parked_at(kind_of(id)));
+                self.jobs.get_mut(id).unwrap().place = Place::Delayed { due };
+            }
         }
-        (taken, is_drained, !parked.is_empty())
+        false
+    }
+
+    /// Takes the first in line that are not of a paused kind. Who was taken, whether the line is empty,
+    /// and whether there is more to look at.
+    fn pop(&mut self, count: usize) -> (Vec<String>, bool, bool) {
+        if count == 0 || self.paused.contains("*") {
+            return (Vec::new(), count > 0, false);
+        }
+        let mut wanted = count;
+        if !self.paused.is_empty() {
+            if !self.park() {
+                return (Vec::new(), false, true);
+            }
+            wanted = count.min(WINDOW);
+        }
+        let mut line = self.line();
+        let is_drained = line.len() < wanted;
+        line.truncate(wanted);
+        (line, is_drained, wanted < count && !is_drained)
     }
 
     fn lease(&mut self, id: &str, asked: &Asked, now: f64) -> Grant {
@@ -168,7 +197,7 @@ impl Oracle {
         let is_recovered = lease.holder.is_some();
         lease.crashes += u32::from(is_recovered);
         lease.attempt += 1;
-        lease.again = None;
+        lease.again = lease.again.filter(|again| again.known() > now);
         lease.holder = Some(asked.token());
         let grant = grant(id, lease, since, is_recovered);
         job.place = Place::Leased {

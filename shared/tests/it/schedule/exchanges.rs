@@ -9,9 +9,9 @@ use shared::queue::{Call, Exchange, Job, Reservation, Settlement, Verdict, Write
 
 use super::steps::{FLOOD, SOON};
 use super::{Late, Schedule, Session};
-use crate::oracle::{Asked, Grant, Outcome};
+use crate::oracle::{Asked, Grant, Listed, Outcome};
 use crate::rig::{LONG_LEASE, Trouble};
-use crate::things::{HOUR, dead, failed, instance};
+use crate::things::{HOUR, crashed, dead, failed, instance};
 
 /// The most requests that are under way for long.
 const LATE: usize = 20;
@@ -53,14 +53,15 @@ impl Schedule {
         match self.rng.random_range(0..20) {
             0..9 => Verdict::Done,
             9..13 => Verdict::Again(delay),
-            13..16 => failed(delay),
+            13..15 => failed(delay),
+            15 => crashed(delay),
             16..19 => Verdict::Release,
             _ => dead(),
         }
     }
 
     async fn exchange(&mut self, at: usize, settled: Vec<Reservation>) {
-        let most = if self.rng.random_ratio(1, 20) { 40 } else { 3 };
+        let most = if self.rng.random_ratio(1, 20) { 80 } else { 3 };
         let (mut outcomes, mut settlements) = (Vec::new(), Vec::new());
         for job in settled {
             let (outcome, settlement) = self.settlement(job);
@@ -74,11 +75,16 @@ impl Schedule {
             outcomes,
             count: self.rng.random_range(0..=most),
             lease: LONG_LEASE.as_millis() as f64,
-            is_listed: session.is_listed,
+            listed: session.listed,
+            passes_on: self.rng.random_ratio(1, 4),
+            latest: 0.0,
             is_repeat: false,
         };
         session.requests += 1;
         let mut call = session.queue.call(settlements, asked.count);
+        if asked.passes_on {
+            call = call.passing_on();
+        }
         while let Some(trouble) = self.trouble() {
             self.lose(trouble, at, &mut asked, &mut call).await;
             if self.rng.random_ratio(1, 8) {
@@ -132,7 +138,7 @@ impl Schedule {
         let session = &mut self.sessions[at];
         let error = session.queue.exchange(call).await.unwrap_err();
         assert_eq!(error.kind(), "unclear", "{error}");
-        session.is_listed = false;
+        session.listed = Listed::Unknown;
         match trouble {
             Trouble::LostReply => {
                 let reply = self.rig.proxy().lost_reply().unwrap();
@@ -141,7 +147,7 @@ impl Schedule {
             Trouble::HeldBack => self.hold_back(Late::Exchange(asked.clone())),
             Trouble::LostRequest | Trouble::Silence => {}
         }
-        asked.is_listed = false;
+        asked.listed = Listed::Unknown;
         asked.is_repeat = true;
     }
 
@@ -163,7 +169,10 @@ impl Schedule {
         let (late, request) = self.late.remove(late);
         let reply = self.rig.proxy().deliver(&request).await;
         match late {
-            Late::Exchange(asked) => {
+            Late::Exchange(mut asked) => {
+                if asked.outcomes.is_empty() {
+                    asked.latest = last_argument(&request);
+                }
                 self.oracle.exchange(&asked, time_of(&reply, &asked));
             }
             Late::Enqueue(ids, delay) => {
@@ -182,8 +191,12 @@ impl Schedule {
         let next_timer = exchange.next_timer.map(|at| at.0 as f64);
         assert_eq!(next_timer, told.next_timer, "next timer");
         assert_eq!(grants(&exchange), told.jobs, "jobs");
-        session.is_listed = told.is_listed;
-        asked.is_listed = told.is_listed;
+        session.listed = if told.is_listed {
+            Listed::Yes
+        } else {
+            Listed::No
+        };
+        asked.listed = session.listed;
         for job in exchange.jobs {
             assert_eq!(job.token, asked.token());
             let body = Job::parse(&job.id, &job.body).unwrap();
@@ -219,6 +232,12 @@ fn grants(exchange: &Exchange) -> Vec<Grant> {
         is_recovered: job.is_recovered,
     };
     exchange.jobs.iter().map(grant).collect()
+}
+
+/// The last argument of a request as it is sent.
+fn last_argument(request: &[u8]) -> f64 {
+    let text = String::from_utf8_lossy(request);
+    text.lines().next_back().unwrap().parse().unwrap()
 }
 
 /// When a call was carried out, by what the script answered.

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::watcher::{Listener, Watcher};
-use crate::oracle::{Asked, At, Oracle, Snapshot};
+use crate::oracle::{Asked, At, Listed, Oracle, Snapshot};
 use crate::rig::{LONG_LEASE, Rig, Transport};
 use crate::things::{conclude, reserve, take, webhook};
 
@@ -30,8 +30,7 @@ struct Session {
     queue: Queue,
     /// Calls it has made.
     requests: u64,
-    /// It believes that it sleeps.
-    is_listed: bool,
+    listed: Listed,
     /// Some of it another one holds by now.
     held: Vec<Reservation>,
     listener: Listener,
@@ -46,7 +45,7 @@ impl Session {
             listener: Listener::new(rig.proxy().upstream, channel).await,
             queue,
             requests: 0,
-            is_listed: false,
+            listed: Listed::No,
             held: Vec::new(),
         }
     }
@@ -204,7 +203,7 @@ impl Schedule {
             let session = sessions.next().unwrap();
             session.listener.hear().await;
             session.queue.woken();
-            session.is_listed = false;
+            session.listed = Listed::Unknown;
         }
     }
 
