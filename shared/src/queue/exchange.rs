@@ -38,6 +38,8 @@ pub struct Queue {
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 const UNKNOWN: u8 = 2;
+/// Nobody listens to its wake-ups.
+const NEVER: u8 = 3;
 /// A reserve that comes to Redis later than this after it was sent has been repeated or given up.
 const TOO_LATE: Duration = Duration::from_secs(10);
 
@@ -98,10 +100,18 @@ impl Queue {
         &self.session
     }
 
+    /// A second session of the same process, for calls beside those of the first. It is never woken.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let other = Self::new(self.redis.clone(), self.keys.clone(), self.lease);
+        other.listed.store(NEVER, Ordering::Relaxed);
+        other
+    }
+
     /// A wake-up came, or may have been missed: who is woken is no sleeper any more and has to register
     /// anew, which the next call does.
     pub fn woken(&self) {
-        self.listed.store(UNKNOWN, Ordering::Relaxed);
+        self.list(UNKNOWN);
     }
 
     /// No sleeper any more: from now on this session takes nothing, so it must not be woken.
@@ -112,6 +122,12 @@ impl Queue {
             .arg(self.session());
         self.call_once.run(command, Repeat::Harmless).await?;
         Ok(())
+    }
+
+    fn list(&self, listed: u8) {
+        if self.listed.load(Ordering::Relaxed) != NEVER {
+            self.listed.store(listed, Ordering::Relaxed);
+        }
     }
 
     /// How long a lease lasts.
@@ -230,7 +246,7 @@ impl Queue {
         };
         let (now, next, is_listed) = (number()?, number()?, number()? == 1);
         let listed = if is_listed { ASLEEP } else { AWAKE };
-        self.listed.store(listed, Ordering::Relaxed);
+        self.list(listed);
         let origin = now - self.started.elapsed().as_millis() as i64;
         self.origin.store(origin, Ordering::Relaxed);
         let token = self.token(call);

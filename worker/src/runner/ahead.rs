@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// Who holds jobs ahead starts them within so many calls' time.
 const CALLS_AHEAD: u32 = 2;
 /// A call of any length settles or reserves so many jobs at once.
-const SMALL_BATCH: usize = 100;
+const SMALL_BATCH: usize = 200;
 /// Redis is busy for about so long with each job of a call (`make bench-queue`).
 const PER_JOB: Duration = Duration::from_micros(15);
 /// A job that waited this long is handed back: the estimate was wrong.
@@ -50,7 +50,7 @@ impl Ahead {
             return 0;
         }
         let started = window.as_nanos() * permits as u128 / handling.as_nanos().max(1);
-        (started as usize).min(2 * self.batch())
+        (started as usize).min(4 * self.batch())
     }
 
     /// How many jobs one call may settle or reserve: it should not keep Redis busy for longer than it is
@@ -139,12 +139,12 @@ mod tests {
         let ahead = after(&[Duration::from_micros(100); 64]);
         assert_eq!(depth(&ahead, 1), 20);
         assert_eq!(depth(&ahead, 10), 200);
-        assert_eq!(depth(&ahead, 1000), 2 * SMALL_BATCH, "Redis is near");
+        assert_eq!(depth(&ahead, 1000), 4 * SMALL_BATCH, "Redis is near");
         let mut far = after(&[Duration::from_micros(10); 64]);
         for _ in 0..300 {
             far.called(50 * CALL);
         }
-        assert_eq!(depth(&far, 1000), 2 * BATCH);
+        assert_eq!(depth(&far, 1000), 4 * BATCH);
     }
 
     #[test]

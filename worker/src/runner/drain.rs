@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Handler, Runner, exchange};
+use super::{Handler, Runner};
 
 /// On top of the grace, for settling what finished within it.
 const SETTLE_GRACE: Duration = Duration::from_secs(2);
@@ -34,16 +34,16 @@ impl<H: Handler> Runner<H> {
         stopped.cancel();
         let mut is_over = false;
         loop {
-            if self.sending.is_none() && !self.finished.is_empty() {
+            if self.calls.is_free() && !self.finished.is_empty() {
                 self.call(0, false, &stopped);
             }
-            if self.sending.is_none() && self.running.is_empty() {
+            if self.calls.is_empty() && self.running.is_empty() {
                 return;
             }
             tokio::select! {
                 Some(result) = self.running.join_next_with_id() => self.collect(result),
                 // What a call that was on its way still reserved is handed back.
-                answer = exchange::answer(&mut self.sending) => self.answered(answer, &stopped),
+                answer = self.calls.answer() => self.answered(answer, &stopped),
                 () = sleep_until(self.extend_at) => self.keep_leases().await,
                 () = sleep_until(deadline), if !is_over => {
                     is_over = true;

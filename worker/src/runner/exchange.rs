@@ -1,4 +1,7 @@
-//! Calls to the queue: one at a time, sent until it is answered, while jobs go on.
+//! Calls to the queue, sent until they are answered, while jobs go on.
+//!
+//! There is one call on its way at a time. Only while a whole batch more has finished, another one goes
+//! beside it, under a session of its own, since each session has one last request that can be repeated.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -42,11 +45,54 @@ pub(super) enum Answer {
         was_away: bool,
     },
     /// Shutdown began, and there was nothing to settle.
-    GivenUp,
+    GivenUp {
+        /// Jobs that were asked for.
+        count: usize,
+    },
 }
 
-/// The answer of the call on its way; for ever pending when there is none.
-pub(super) async fn answer(sending: &mut Option<Sending>) -> Answer {
+/// Calls on their way.
+#[derive(Default)]
+pub(super) struct OnTheWay {
+    main: Option<Sending>,
+    beside: Option<Sending>,
+    /// Jobs that they ask for.
+    asked: usize,
+}
+
+impl OnTheWay {
+    /// Another call may be sent.
+    pub(super) fn is_free(&self) -> bool {
+        self.main.is_none()
+    }
+
+    /// A call may be sent beside another one.
+    pub(super) fn is_free_beside(&self) -> bool {
+        self.main.is_some() && self.beside.is_none()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.main.is_none() && self.beside.is_none()
+    }
+
+    /// Jobs that are asked for.
+    pub(super) fn asked(&self) -> usize {
+        self.asked
+    }
+
+    /// The next answer, and whether it is that of a call beside; for ever pending when there is none.
+    pub(super) async fn answer(&mut self) -> (Answer, bool) {
+        let (answer, is_beside) = tokio::select! {
+            answer = of(&mut self.main) => (answer, false),
+            answer = of(&mut self.beside) => (answer, true),
+        };
+        let (Answer::Exchanged { count, .. } | Answer::GivenUp { count }) = &answer;
+        self.asked -= count;
+        (answer, is_beside)
+    }
+}
+
+async fn of(sending: &mut Option<Sending>) -> Answer {
     match sending {
         Some(call) => {
             let answer = call.await;
@@ -66,12 +112,18 @@ impl<H: Handler> Runner<H> {
         if is_woken {
             call = call.passing_on();
         }
-        self.sending = Some(Box::pin(send(
-            self.queue.clone(),
-            call,
-            count,
-            stop.clone(),
-        )));
+        let sending = send(self.queue.clone(), call, count, stop.clone());
+        self.calls.main = Some(Box::pin(sending));
+        self.calls.asked += count;
+    }
+
+    /// The same beside a call that is on its way.
+    pub(super) fn call_beside(&mut self, count: usize, stop: &CancellationToken) {
+        let finished = self.take_finished();
+        let call = self.queue_beside.call(finished, count);
+        let sending = send(self.queue_beside.clone(), call, count, stop.clone());
+        self.calls.beside = Some(Box::pin(sending));
+        self.calls.asked += count;
     }
 
     /// As much of what finished as one call holds.
@@ -88,7 +140,11 @@ impl<H: Handler> Runner<H> {
     }
 
     /// Takes in what a call came to.
-    pub(super) fn answered(&mut self, answer: Answer, stop: &CancellationToken) {
+    pub(super) fn answered(
+        &mut self,
+        (answer, is_beside): (Answer, bool),
+        stop: &CancellationToken,
+    ) {
         let Answer::Exchanged {
             exchange,
             count,
@@ -114,8 +170,8 @@ impl<H: Handler> Runner<H> {
         }
         self.clock = Some((exchange.now, told));
         let gave_all = exchange.jobs.len() == count && count > 0;
-        if gave_all {
-            // There may be more.
+        if gave_all || is_beside {
+            // There may be more, or this process has still to say that it sleeps.
             self.watch.look_at_once(told);
         } else {
             self.watch.sleep(exchange.now, exchange.next_timer, told);
@@ -164,7 +220,7 @@ async fn send(queue: Queue, mut call: Call, count: usize, stop: CancellationToke
             () = stop.cancelled(), if call.settlements() == 0 => {
                 // Jobs that it may have reserved are to be handed back, so its answer is asked for once.
                 if tries > 1 || !call.is_unclear() {
-                    return Answer::GivenUp;
+                    return Answer::GivenUp { count };
                 }
             }
         }

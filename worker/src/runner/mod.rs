@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::ahead::Ahead;
-use self::exchange::Sending;
+use self::exchange::OnTheWay;
 use self::poison::{Patience, Record};
 use self::suspects::Suspects;
 use self::watch::{Look, Watch};
@@ -89,6 +89,7 @@ pub async fn run<H: Handler>(
             max_attempts: options.max_attempts,
             wait: options.fruitless_wait,
         },
+        queue_beside: queue.beside(),
         queue,
         handler,
         options,
@@ -98,7 +99,7 @@ pub async fn run<H: Handler>(
         ahead: Ahead::default(),
         finished: Vec::new(),
         settle_at: Instant::now(),
-        sending: None,
+        calls: OnTheWay::default(),
         suspects: Suspects::default(),
         extend_at: Instant::now(),
         clock: None,
@@ -116,6 +117,7 @@ struct Held {
 
 struct Runner<H> {
     queue: Queue,
+    queue_beside: Queue,
     handler: Arc<H>,
     options: RunnerOptions,
     patience: Patience,
@@ -128,8 +130,7 @@ struct Runner<H> {
     finished: Vec<Settlement>,
     /// When what finished is settled at the latest.
     settle_at: Instant,
-    /// The call that is on its way; there is never more than one.
-    sending: Option<Sending>,
+    calls: OnTheWay,
     suspects: Suspects,
     /// When the leases of what runs are to be extended.
     extend_at: Instant,
@@ -156,10 +157,10 @@ impl<H: Handler> Runner<H> {
                         self.collect(result);
                     }
                 }
-                answer = exchange::answer(&mut self.sending) => self.answered(answer, stop),
+                answer = self.calls.answer() => self.answered(answer, stop),
                 () = &mut timer => {}
                 // A wake-up counts from the answer of the call on its way on: that tells how to sleep.
-                notice = self.watch.next(), if self.sending.is_none() && !self.watch.is_deaf() => {
+                notice = self.watch.next(), if self.calls.is_free() && !self.watch.is_deaf() => {
                     self.watch.hear(notice.as_ref(), &self.queue);
                 }
             }
@@ -170,7 +171,7 @@ impl<H: Handler> Runner<H> {
     /// When the next of them is due: a look at the queue, a settlement, an extension, a heartbeat.
     fn due(&self) -> Instant {
         let mut due = self.extend_at;
-        if self.sending.is_none() {
+        if self.calls.is_free() {
             if self.room() > 0 || self.watch.was_called() {
                 due = due.min(self.watch.at());
             }
@@ -200,7 +201,10 @@ impl<H: Handler> Runner<H> {
         if self.is_time_to_settle(now) {
             self.call(self.wanted(), false, stop);
         }
-        if self.sending.is_none() && now >= self.watch.at() {
+        if self.calls.is_free_beside() && self.finished.len() >= self.ahead.batch() {
+            self.call_beside(self.wanted(), stop);
+        }
+        if self.calls.is_free() && now >= self.watch.at() {
             if self.room() > 0 {
                 self.look(stop).await;
             } else if self.watch.was_called() {
@@ -230,7 +234,9 @@ impl<H: Handler> Runner<H> {
         if self.suspects.want_to_be_alone() {
             return 0;
         }
-        let missing = self.target().saturating_sub(self.in_hand());
+        let missing = self
+            .target()
+            .saturating_sub(self.in_hand() + self.calls.asked());
         missing.min(self.ahead.batch())
     }
 
@@ -245,7 +251,7 @@ impl<H: Handler> Runner<H> {
 
     /// What finished waits a moment for company, unless nothing else runs or enough is together.
     fn is_time_to_settle(&self, now: Instant) -> bool {
-        if self.finished.is_empty() || self.sending.is_some() {
+        if self.finished.is_empty() || !self.calls.is_free() {
             return false;
         }
         let (finished, in_hand) = (self.finished.len(), self.in_hand());

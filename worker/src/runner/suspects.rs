@@ -47,7 +47,7 @@ impl<H: Handler> Runner<H> {
     /// Starts one of the suspects once nothing else runs. The others are handed back before: if this
     /// one takes the process with it, that counts against nobody else.
     pub(super) async fn start_suspect(&mut self, stop: &CancellationToken) {
-        if self.suspects.waiting.is_empty() || self.sending.is_some() {
+        if self.suspects.waiting.is_empty() || !self.calls.is_empty() {
             return;
         }
         self.hand_back();

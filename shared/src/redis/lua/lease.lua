@@ -161,7 +161,7 @@ end
 
 -- Leases up to `count` jobs to `token` for `lease_ms`. A session that wants more than there is goes
 -- to sleep, one that has all it wants does not; `listed` tells whether it sleeps already: '1', '0', or '2'
--- when it does not know. `pass_on` comes with the first call after a wake-up: if more is left than this
+-- when it does not know, '3' when it never does. `pass_on` comes with the first call after a wake-up: if more is left than this
 -- session takes, the next sleeper is woken.
 -- Returns { now, next timer or -1, 1 if it sleeps now, seven members of each job... }.
 local function reserve(session, token, count, lease_ms, listed, pass_on)
@@ -174,9 +174,9 @@ local function reserve(session, token, count, lease_ms, listed, pass_on)
   if #ids > 0 then
     lease_all(result, ids, deadlines, token, lease_ms)
   end
-  if drained and listed ~= '1' then
+  if drained and (listed == '0' or listed == '2') then
     call('ZADD', IDLE, num(now), session)
-  elseif not drained and listed ~= '0' then
+  elseif not drained and (listed == '1' or listed == '2') then
     call('ZREM', IDLE, session)
   end
   if pass_on and not drained and not paused['*'] and call('ZCARD', READY) > 0 then

@@ -2,7 +2,7 @@
 
   KEYS[1..5] see the head
   ARGV    session, token (unique to this request), count (0 to 1000), lease_ms,
-          '1' if the session sleeps already ('0' if not, '2' if unknown), '1' if it was woken,
+          '1' if the session sleeps already ('0' not, '2' unknown, '3' never), '1' if it was woken,
           '1' if repeated, the time (ms) after which a first call is too late (0: never)
   Returns { now, next timer or -1, 1 if the session sleeps now,
             per job: id, attempt, crashes, errors, body, runnable since, 1 if its holder vanished,
