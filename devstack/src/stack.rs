@@ -316,6 +316,7 @@ fn default_env(simulator: &Simulator) -> Vec<(String, String)> {
         ("REQUEST_TIMEOUT", "5000"),
         ("WEBHOOK_TIMEOUT", "5000"),
         ("JOB_LEASE_MS", "8000"),
+        ("NOVITA_RATE_LIMIT_PER_MINUTE", "6000"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod model;
+pub mod pace;
 pub mod queue;
 pub mod redis;
 pub mod schema;

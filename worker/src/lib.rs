@@ -13,7 +13,7 @@ mod metrics;
 pub mod novita;
 pub mod outbound;
 mod periodic;
-mod provider;
+pub mod provider;
 pub mod pulse;
 pub mod queue_cli;
 mod reconcile;
@@ -27,6 +27,7 @@ use anyhow::Context;
 use http::HeaderValue;
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::admin::{self, Readiness};
+use shared::pace::Pace;
 use shared::queue::{Gauges, Job, Periodic, Queue};
 use shared::redis::Redis;
 use shared::store::Store;
@@ -168,10 +169,11 @@ fn work(
             )),
         },
     );
+    let pace = Pace::new(redis, &config.redis.keys, config.novita.rate_limit);
     let reconciler = Reconciler {
         store: Store::new(redis.clone(), config.redis.keys.clone()),
         queue: queue.clone(),
-        provider: Provider::new(novita, health.clone()),
+        provider: Arc::new(Provider::new(novita, health.clone(), pace)),
         outbound,
         notifier: Notifier::new(&config.webhook),
         config: config.reconcile.clone(),

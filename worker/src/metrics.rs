@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use shared::clock::Millis;
-use shared::queue::{JobId, JobKind, Reservation, Settlement};
+use shared::pace::Lane;
+use shared::queue::{BreakerState, JobId, JobKind, Reservation, Settlement};
 
 /// Gives every metric of this process its help text and unit.
 pub(crate) fn describe() {
@@ -16,12 +19,37 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "novita_requests_total",
-        "Calls to the provider, by operation and outcome"
+        "Calls to the provider, by lane, operation and outcome"
     );
     describe_histogram!(
         "novita_request_duration_seconds",
         Unit::Seconds,
-        "Calls to the provider, by operation"
+        "Calls to the provider, by lane and operation"
+    );
+    describe_histogram!(
+        "novita_wait_seconds",
+        Unit::Seconds,
+        "How long calls to the provider waited for their turn, by lane"
+    );
+    describe_counter!(
+        "novita_held_total",
+        "Calls to the provider that were put off, by lane and by what held them back"
+    );
+    describe_gauge!(
+        "novita_tokens",
+        "Calls to the provider that might be made at once by all replicas, when last heard of"
+    );
+    describe_gauge!(
+        "novita_rate_limit_per_minute",
+        "Calls to the provider that all replicas may make a minute: the limit, or less after a 429"
+    );
+    describe_gauge!(
+        "novita_hold_active",
+        "1 while calls are held back after a 429, else 0"
+    );
+    describe_gauge!(
+        "novita_breaker_state",
+        "Breaker of a lane to the provider: 0 closed, 1 half open, 2 open"
     );
     describe_counter!(
         "webhook_attempts_total",
@@ -70,4 +98,52 @@ pub(crate) fn stale_tokens(count: usize) {
 /// The queue was looked at, and why.
 pub(crate) fn looked(reason: &'static str) {
     counter!("queue_wakeups_total", "source" => reason).increment(1);
+}
+
+/// A call to the provider came to an end.
+pub(crate) fn provider_called(
+    lane: Lane,
+    operation: &'static str,
+    outcome: &'static str,
+    took: Duration,
+) {
+    let lane = lane.as_str();
+    counter!(
+        "novita_requests_total",
+        "lane" => lane, "operation" => operation, "outcome" => outcome
+    )
+    .increment(1);
+    histogram!("novita_request_duration_seconds", "lane" => lane, "operation" => operation)
+        .record(took);
+}
+
+/// A call to the provider had its turn, or was put off, after so long.
+pub(crate) fn provider_waited(lane: Lane, time: Duration) {
+    histogram!("novita_wait_seconds", "lane" => lane.as_str()).record(time);
+}
+
+/// A call to the provider was put off.
+pub(crate) fn provider_held(lane: Lane, by: &'static str) {
+    counter!("novita_held_total", "lane" => lane.as_str(), "by" => by).increment(1);
+}
+
+/// What Redis told of the shared pace, in thousandths.
+pub(crate) fn provider_pace(left_milli: u64, rate_milli: u64) {
+    gauge!("novita_tokens").set(left_milli as f64 / 1000.0);
+    gauge!("novita_rate_limit_per_minute").set(rate_milli as f64 / 1000.0);
+}
+
+/// Whether calls are held back after a 429.
+pub(crate) fn provider_hold(is_active: bool) {
+    gauge!("novita_hold_active").set(if is_active { 1.0 } else { 0.0 });
+}
+
+/// What a lane's breaker is like.
+pub(crate) fn provider_breaker(lane: Lane, state: BreakerState) {
+    let number = match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    };
+    gauge!("novita_breaker_state", "lane" => lane.as_str()).set(number);
 }

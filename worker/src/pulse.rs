@@ -1,8 +1,6 @@
 //! The worker's heartbeat in Redis, from which the API tells people how the workers and the provider
 //! are. Nothing is decided by it.
 
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use shared::clock::Millis;
@@ -10,27 +8,12 @@ use shared::queue::{Heartbeat, Workers};
 use shared::redis::{Keys, Redis};
 use tokio::time::Instant;
 
+pub use crate::provider::ProviderHealth;
+
 /// Between heartbeats while there is work.
 const BUSY: Duration = Duration::from_secs(30);
 /// Between heartbeats while there is none: every command is billed.
 const IDLE: Duration = Duration::from_secs(120);
-
-/// What the last calls to the provider were like.
-#[derive(Debug, Clone, Default)]
-pub struct ProviderHealth(Arc<Mutex<Option<(bool, Duration)>>>);
-
-impl ProviderHealth {
-    /// Remembers a call: whether the provider answered at all, and how long that took.
-    pub(crate) fn note(&self, answered: bool, took: Duration) {
-        if let Ok(mut last) = self.0.lock() {
-            *last = Some((answered, took));
-        }
-    }
-
-    fn last(&self) -> Option<(bool, Duration)> {
-        self.0.lock().ok().and_then(|last| *last)
-    }
-}
 
 /// Sends heartbeats when they are due.
 #[derive(Debug)]
@@ -105,6 +88,7 @@ impl Pulse {
             permits: self.permits,
             provider_up: last.map(|(answered, _)| answered),
             provider_ms: last.map_or(0, |(_, took)| took.as_millis() as u64),
+            provider_breaker: Some(self.provider.worst_breaker()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         (self.last, self.was_busy) = (Some(Instant::now()), self.running > 0);

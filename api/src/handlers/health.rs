@@ -232,7 +232,7 @@ impl Look {
             Some((session, beat)) => json!({
                 "status": beat.provider_up.map_or("unknown", word),
                 "responseTime": beat.provider_ms,
-                "breaker": null,
+                "breaker": beat.provider_breaker,
                 "lastChecked": beat.at.iso(),
                 "reportedBy": session,
             }),

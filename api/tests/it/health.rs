@@ -2,7 +2,7 @@
 
 use devstack::stack::eventually;
 use shared::clock::Millis;
-use shared::queue::{Heartbeat, QueueStats, Workers};
+use shared::queue::{BreakerState, Heartbeat, QueueStats, Workers};
 
 use crate::harness::{Answer, Api, PATIENCE};
 
@@ -16,6 +16,7 @@ async fn beat(api: &Api, provider_up: Option<bool>, age_ms: u64) {
         permits: 10,
         provider_up,
         provider_ms: 85,
+        provider_breaker: Some(BreakerState::HalfOpen),
         version: "test".to_owned(),
     };
     let beat = Workers::beat(&api.redis, keys, "worker-1", &heartbeat);
@@ -52,6 +53,7 @@ async fn health_follows_the_workers_and_the_provider() {
         "worker-1"
     );
     assert_eq!(health.body["dependencies"]["novitaApi"]["responseTime"], 85);
+    assert_eq!(health.text("/dependencies/novitaApi/breaker"), "half_open");
     assert_eq!(health.text("/dependencies/redis/transport"), "resp");
 
     beat(&api, Some(false), 0).await;

@@ -88,6 +88,7 @@ async fn workers_are_told_with_whether_they_are_alive() {
         permits: 10,
         provider_up: None,
         provider_ms: 0,
+        provider_breaker: None,
         version: "1.2.3".to_owned(),
     };
     Workers::beat(&api.redis, keys, "b-alive", &beat)

@@ -12,3 +12,4 @@ mod drift;
 mod failover;
 mod power;
 mod support;
+mod traffic;

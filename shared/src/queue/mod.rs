@@ -25,4 +25,4 @@ pub use periodic::{Periodic, until_next_slot};
 pub use reservation::{Reservation, Settlement, Verdict, Write};
 pub use state::{JobState, Scope, UnknownWord};
 pub use stats::QueueStats;
-pub use workers::{Heartbeat, Workers};
+pub use workers::{BreakerState, Heartbeat, Workers};

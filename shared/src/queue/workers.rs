@@ -9,6 +9,31 @@ use crate::store::to_json;
 /// Heartbeats of workers that died without a farewell are removed after this long.
 const FORGET_AFTER_MS: u64 = 60 * 60_000;
 
+/// Whether calls to the provider are made, from best to worst.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// They are.
+    #[default]
+    Closed,
+    /// One is, to find out whether the others may follow.
+    HalfOpen,
+    /// They are not, because too many failed.
+    Open,
+}
+
+impl BreakerState {
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
 /// A worker's word that it is alive, by Redis's clock as the worker reckons it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +50,9 @@ pub struct Heartbeat {
     pub provider_up: Option<bool>,
     /// How long the provider's last answer took, in ms.
     pub provider_ms: u64,
+    /// Its breaker of the lane to the provider that is worst off; `None` from a version without any.
+    #[serde(default)]
+    pub provider_breaker: Option<BreakerState>,
     /// Its version.
     pub version: String,
 }

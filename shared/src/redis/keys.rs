@@ -98,6 +98,12 @@ impl Keys {
         self.key("workers")
     }
 
+    /// HASH the pace of calls to the provider; see `pace.lua`.
+    #[must_use]
+    pub fn pace(&self) -> String {
+        self.key("pace")
+    }
+
     /// LIST of an instance's newest events, oldest first.
     #[must_use]
     pub fn events(&self, instance: &crate::model::InstanceId) -> String {

@@ -77,6 +77,8 @@ scripts! {
     EXHUME = "exhume" ["queue.lua", "exhume.lua"];
     /// Pauses a kind of job, or lets it go on.
     PAUSE = "pause" ["queue.lua", "pause.lua"];
+    /// Paces the calls to the provider.
+    PACE = "pace" ["pace.lua"];
 }
 
 impl Script {

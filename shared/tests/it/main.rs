@@ -20,6 +20,7 @@ mod look;
 mod lost_replies;
 mod meter;
 mod oracle;
+mod pace;
 mod pause;
 mod proxy;
 mod queue;

@@ -64,6 +64,9 @@ struct WorkerArgs {
     /// Longest wait for a change at the provider, in ms (5000 to 120000)
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30000")]
     request_timeout: String,
+    /// Calls to the provider per minute, by all workers together (1 to 6000)
+    #[arg(long, env = "NOVITA_RATE_LIMIT_PER_MINUTE", default_value = "60")]
+    novita_rate_limit_per_minute: String,
     /// Jobs worked on at a time (1 to 100)
     #[arg(long, env = "MAX_CONCURRENT_JOBS", default_value = "10")]
     max_concurrent_jobs: String,
@@ -111,6 +114,8 @@ pub struct NovitaConfig {
     pub read_timeout: Duration,
     /// Longest wait for a change.
     pub write_timeout: Duration,
+    /// Calls per minute, by all workers together.
+    pub rate_limit: u32,
 }
 
 impl Cli {
@@ -146,6 +151,11 @@ impl WorkerArgs {
             &["https", "http"],
         );
         let (read_timeout, write_timeout) = self.provider_timeouts(reader);
+        let rate_limit = reader.int(
+            "NOVITA_RATE_LIMIT_PER_MINUTE",
+            &self.novita_rate_limit_per_minute,
+            1..=6000,
+        );
         let permits = reader.int("MAX_CONCURRENT_JOBS", &self.max_concurrent_jobs, 1..=100);
         let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
         let max_attempts = reader.int("JOB_MAX_ATTEMPTS", &self.job_max_attempts, 1..=100);
@@ -171,6 +181,7 @@ impl WorkerArgs {
                 base_url: base_url?,
                 read_timeout,
                 write_timeout,
+                rate_limit: rate_limit as u32,
             },
             permits: permits as usize,
             lease,

@@ -1,7 +1,7 @@
 //! The HTTPS client of the provider's first API version.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -122,17 +122,13 @@ impl NovitaClient {
 
     async fn read<T: DeserializeOwned>(
         &self,
-        operation: &'static str,
         path: &str,
         query: &impl Serialize,
         context: &CallContext,
     ) -> Result<T, NovitaError> {
         let request = self.http.get(format!("{}{path}", self.base)).query(query);
-        let call = async {
-            let body = exchange(request.timeout(self.read_timeout), context).await?;
-            decode(&body)
-        };
-        observed(operation, call).await
+        let body = exchange(request.timeout(self.read_timeout), context).await?;
+        decode(&body)
     }
 
     async fn write<T>(
@@ -146,11 +142,8 @@ impl NovitaClient {
             .http
             .post(format!("{}/gpu/instance/{operation}", self.base))
             .json(body);
-        let call = async {
-            let body = exchange(request.timeout(self.write_timeout), context).await?;
-            read_reply(&body)
-        };
-        observed(operation, call).await
+        let body = exchange(request.timeout(self.write_timeout), context).await?;
+        read_reply(&body)
     }
 
     /// The body of an accepted action carries nothing, and may be empty.
@@ -169,9 +162,7 @@ impl NovitaClient {
 
 impl Novita for NovitaClient {
     async fn clusters(&self, context: &CallContext) -> Result<Vec<Cluster>, NovitaError> {
-        self.read("clusters", "/clusters", &(), context)
-            .await
-            .map(Data::into)
+        self.read("/clusters", &(), context).await.map(Data::into)
     }
 
     async fn products(
@@ -179,15 +170,12 @@ impl Novita for NovitaClient {
         query: &ProductQuery,
         context: &CallContext,
     ) -> Result<Vec<Product>, NovitaError> {
-        self.read("products", "/products", query, context)
-            .await
-            .map(Data::into)
+        self.read("/products", query, context).await.map(Data::into)
     }
 
     async fn template(&self, id: &str, context: &CallContext) -> Result<Template, NovitaError> {
         let query = [("templateId", id)];
-        let TemplateReply { template } =
-            self.read("template", "/template", &query, context).await?;
+        let TemplateReply { template } = self.read("/template", &query, context).await?;
         Ok(template)
     }
 
@@ -195,7 +183,7 @@ impl Novita for NovitaClient {
         &self,
         context: &CallContext,
     ) -> Result<Vec<RegistryAuth>, NovitaError> {
-        self.read("registry_auths", "/repository/auths", &(), context)
+        self.read("/repository/auths", &(), context)
             .await
             .map(Data::into)
     }
@@ -215,7 +203,7 @@ impl Novita for NovitaClient {
 
     async fn get(&self, id: &ProviderId, context: &CallContext) -> Result<Instance, NovitaError> {
         let query = [("instanceId", id.as_str())];
-        let reply = self.read("get", "/gpu/instance", &query, context).await?;
+        let reply = self.read("/gpu/instance", &query, context).await?;
         let (InstanceReply::Wrapped { instance } | InstanceReply::Bare(instance)) = reply;
         if instance.id == id.as_str() {
             Ok(*instance)
@@ -229,7 +217,7 @@ impl Novita for NovitaClient {
         query: &ListQuery,
         context: &CallContext,
     ) -> Result<InstancePage, NovitaError> {
-        self.read("list", "/gpu/instances", query, context).await
+        self.read("/gpu/instances", query, context).await
     }
 
     async fn start(&self, id: &ProviderId, context: &CallContext) -> Result<(), NovitaError> {
@@ -247,20 +235,6 @@ impl Novita for NovitaClient {
     async fn delete(&self, id: &ProviderId, context: &CallContext) -> Result<(), NovitaError> {
         self.act("delete", id, context).await
     }
-}
-
-async fn observed<T>(
-    operation: &'static str,
-    call: impl Future<Output = Result<T, NovitaError>>,
-) -> Result<T, NovitaError> {
-    let started = Instant::now();
-    let result = call.await;
-    let outcome = result.as_ref().err().map_or("ok", NovitaError::outcome);
-    metrics::counter!("novita_requests_total", "operation" => operation, "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!("novita_request_duration_seconds", "operation" => operation)
-        .record(started.elapsed());
-    result
 }
 
 /// The body of a successful answer.

@@ -41,6 +41,49 @@ pub enum NovitaError {
     /// Sent, and no answer that settles what became of it.
     #[error("no clear answer from the provider: {0}")]
     Unclear(Unclear),
+    /// Not sent, because we hold our own calls back: nobody's failure.
+    #[error(transparent)]
+    Held(#[from] Held),
+}
+
+/// A call that was not sent yet, for a reason of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("held back for {} ms: {by}", wait.as_millis())]
+pub struct Held {
+    /// After so long it may be sent.
+    pub wait: Duration,
+    /// Why.
+    pub by: HeldBy,
+}
+
+/// What holds calls back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeldBy {
+    /// The limit that all replicas share.
+    #[error("the limit of calls is used up")]
+    Limit,
+    /// The provider answered 429 a moment ago, to any replica.
+    #[error("the provider limited the rate")]
+    Hold,
+    /// The provider failed calls of this kind.
+    #[error("the breaker is open")]
+    Breaker,
+    /// The limit cannot be asked for.
+    #[error("Redis does not tell the limit")]
+    Redis,
+}
+
+impl HeldBy {
+    /// A label for metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Hold => "hold",
+            Self::Breaker => "breaker",
+            Self::Redis => "redis",
+        }
+    }
 }
 
 /// An error answer of the provider.
@@ -87,7 +130,7 @@ impl NovitaError {
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         match self {
-            Self::NotSent(_) | Self::RateLimited { .. } => false,
+            Self::NotSent(_) | Self::RateLimited { .. } | Self::Held(_) => false,
             Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => {
                 refusal.reason == Reason::Conflict || refusal.reason.class() == ReasonClass::Unknown
             }
@@ -100,7 +143,7 @@ impl NovitaError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::NotSent(_) | Self::RateLimited { .. } | Self::Unclear(_)
+            Self::NotSent(_) | Self::RateLimited { .. } | Self::Unclear(_) | Self::Held(_)
         )
     }
 
@@ -115,7 +158,7 @@ impl NovitaError {
     }
 
     /// A label for metrics.
-    pub(super) fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::NotSent(_) => "not_sent",
             Self::Unauthorized(_) => "unauthorized",
@@ -127,6 +170,7 @@ impl NovitaError {
             Self::Unclear(Unclear::Connection(_)) => "connection_lost",
             Self::Unclear(Unclear::Status { .. }) => "server_error",
             Self::Unclear(Unclear::Body(_)) => "bad_body",
+            Self::Held(_) => "held",
         }
     }
 

@@ -1,6 +1,7 @@
 //! Reading all pages of the account's instances, and knowing whether that worked.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::{CallContext, Instance, InstancePage, ListQuery, Novita, NovitaError};
 
@@ -55,51 +56,78 @@ pub enum Gap {
     TooLong,
 }
 
+impl Gap {
+    /// The list was not read to its end because we hold our own calls back; for how long.
+    #[must_use]
+    pub fn held(&self) -> Option<Duration> {
+        match self {
+            Self::Failed(NovitaError::Held(held)) => Some(held.wait),
+            _ => None,
+        }
+    }
+}
+
 /// Reads all instances whose name contains `name`, or all there are.
 ///
 /// Pages are numbered from 1. The list ends at its stated total; a page that brings nothing new
 /// ends it too, since a server that ignores the page number repeats its first page for ever.
 pub async fn list_all<N: Novita>(novita: &N, name: Option<&str>, context: &CallContext) -> Listing {
-    let mut pass = Pass::default();
-    let why = pass.read(novita, name, context).await.err();
-    let seen = pass.seen;
-    match why {
-        None => Listing::Complete(seen),
-        Some(why) => Listing::Incomplete { seen, why },
+    let mut pages = Pages::new(name);
+    loop {
+        let page = novita.list(&pages.next_query(), context).await;
+        if let Some(listing) = pages.take(page) {
+            return listing;
+        }
     }
 }
 
-#[derive(Default)]
-struct Pass {
+/// A listing in the making: whoever reads the pages asks for the next query and hands in the answer.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    name: Option<String>,
+    read: u32,
     seen: Vec<Instance>,
     ids: HashSet<String>,
     total: Option<u64>,
 }
 
-impl Pass {
-    async fn read<N: Novita>(
-        &mut self,
-        novita: &N,
-        name: Option<&str>,
-        context: &CallContext,
-    ) -> Result<(), Gap> {
-        for page_num in 1..=MAX_PAGES {
-            let query = ListQuery {
-                page_num,
-                page_size: PAGE_SIZE,
-                name: name.map(str::to_owned),
-                status: None,
-            };
-            let page = novita.list(&query, context).await?;
-            if self.take(page)? {
-                return self.prove();
-            }
+impl Pages {
+    /// Of all instances whose name contains `name`, or of all there are.
+    pub(crate) fn new(name: Option<&str>) -> Self {
+        Self {
+            name: name.map(str::to_owned),
+            ..Self::default()
         }
-        Err(Gap::TooLong)
+    }
+
+    /// What to ask for next.
+    pub(crate) fn next_query(&self) -> ListQuery {
+        ListQuery {
+            page_num: self.read + 1,
+            page_size: PAGE_SIZE,
+            name: self.name.clone(),
+            status: None,
+        }
+    }
+
+    /// Takes in the answer to that; the listing, if there is nothing more to ask for.
+    pub(crate) fn take(&mut self, page: Result<InstancePage, NovitaError>) -> Option<Listing> {
+        self.read += 1;
+        let gap = match page.map_err(Gap::from).and_then(|page| self.add(page)) {
+            Ok(false) if self.read < MAX_PAGES => return None,
+            Ok(false) => Some(Gap::TooLong),
+            Ok(true) => self.prove().err(),
+            Err(gap) => Some(gap),
+        };
+        let seen = std::mem::take(&mut self.seen);
+        Some(match gap {
+            None => Listing::Complete(seen),
+            Some(why) => Listing::Incomplete { seen, why },
+        })
     }
 
     /// Whether this was the last page.
-    fn take(&mut self, page: InstancePage) -> Result<bool, Gap> {
+    fn add(&mut self, page: InstancePage) -> Result<bool, Gap> {
         let said_empty = page.instances.as_ref().is_some_and(Vec::is_empty);
         // An empty list that was sent as such states its total.
         let total = page.total.or(said_empty.then_some(self.seen.len() as u64));

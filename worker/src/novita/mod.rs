@@ -16,7 +16,8 @@ mod words;
 
 pub use base_url::InvalidBaseUrl;
 pub use client::{ApiKey, InvalidApiKey, NovitaClient, NovitaOptions, SetupError};
-pub use error::{NovitaError, Refusal, Unclear};
+pub use error::{Held, HeldBy, NovitaError, Refusal, Unclear};
+pub(crate) use listing::Pages;
 pub use listing::{Gap, Listing, PAGE_SIZE, list_all};
 pub use reason::{Reason, ReasonClass};
 pub use wire::{

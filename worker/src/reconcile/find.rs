@@ -10,7 +10,7 @@ use shared::model::{Attempt, AttemptState};
 
 use super::draft::{Draft, Next};
 use super::{Reconciler, failure};
-use crate::novita::{Listing, Novita, ProviderStatus};
+use crate::novita::{Gap, Listing, Novita, ProviderStatus};
 
 /// Gaps between looks: an order usually shows at once, and sometimes late.
 const GAPS: Backoff = Backoff {
@@ -26,11 +26,11 @@ impl<N: Novita> Reconciler<N> {
         let Some(attempt) = draft.status.current().cloned() else {
             return Next::NOW;
         };
-        let (instances, is_complete) = match self.provider.list_all(&attempt.marker).await {
-            Listing::Complete(instances) => (instances, true),
+        let (instances, gap) = match self.provider.list_all(&attempt.marker).await {
+            Listing::Complete(instances) => (instances, None),
             Listing::Incomplete { seen, why } => {
                 tracing::warn!(instance = %draft.spec.id, %why, "an incomplete list proves nothing");
-                (seen, false)
+                (seen, Some(why))
             }
         };
         let found = instances
@@ -44,7 +44,10 @@ impl<N: Novita> Reconciler<N> {
             );
             return Next::NOW;
         }
-        if is_complete && self.window_left(&attempt, draft.now).is_none() {
+        if let Some(wait) = gap.as_ref().and_then(Gap::held) {
+            return Next::In(wait);
+        }
+        if gap.is_none() && self.window_left(&attempt, draft.now).is_none() {
             if let Some(attempt) = draft.attempt_mut() {
                 attempt.absences += 1;
             }

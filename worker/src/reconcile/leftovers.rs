@@ -1,11 +1,13 @@
 //! Looking for whatever the provider has under this instance's markers, whatever we remember.
 
+use std::time::Duration;
+
 use shared::model::{Attempt, AttemptState, Offer};
 
 use super::draft::{Draft, Next};
 use super::{Reconciler, facts, failure};
 use crate::marker::Marker;
-use crate::novita::{Instance, Listing, Novita, ProviderStatus};
+use crate::novita::{Gap, Instance, Listing, Novita, ProviderStatus};
 
 /// What a search found.
 pub(super) enum Left {
@@ -21,13 +23,16 @@ pub(super) enum Left {
     },
     /// The list was not complete, so nothing follows.
     Unknown,
+    /// It could not be asked for yet; it can be after so long.
+    Held(Duration),
 }
 
 impl<N: Novita> Reconciler<N> {
     /// Searches a complete list for anything of this instance, while no attempt is known to exist.
     pub(super) async fn leftovers(&self, draft: &Draft<'_>) -> Left {
-        let Some(ours) = self.ours(draft).await else {
-            return Left::Unknown;
+        let ours = match self.ours(draft).await {
+            Ok(ours) => ours,
+            Err(why) => return why.held().map_or(Left::Unknown, Left::Held),
         };
         let is_known_gone = |instance: &Instance| {
             draft.status.attempts.iter().any(|attempt| {
@@ -47,24 +52,22 @@ impl<N: Novita> Reconciler<N> {
         }
     }
 
-    /// What a complete list holds under any of this instance's markers, removed ones left out. `None`
-    /// when the list was not complete.
-    pub(super) async fn ours(&self, draft: &Draft<'_>) -> Option<Vec<Instance>> {
+    /// What a complete list holds under any of this instance's markers, removed ones left out.
+    /// Fails when the list was not complete.
+    pub(super) async fn ours(&self, draft: &Draft<'_>) -> Result<Vec<Instance>, Gap> {
         let Some(marker) = self.marker(draft.spec, 1) else {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         };
         match self.provider.list_all(&marker.instance_part()).await {
             Listing::Incomplete { why, .. } => {
                 tracing::warn!(instance = %draft.spec.id, %why, "an incomplete list proves nothing");
-                None
+                Err(why)
             }
-            Listing::Complete(listed) => Some(
-                listed
-                    .into_iter()
-                    .filter(|instance| instance.status != ProviderStatus::Removed)
-                    .filter(|instance| self.is_ours(&marker, instance))
-                    .collect(),
-            ),
+            Listing::Complete(listed) => Ok(listed
+                .into_iter()
+                .filter(|instance| instance.status != ProviderStatus::Removed)
+                .filter(|instance| self.is_ours(&marker, instance))
+                .collect()),
         }
     }
 

@@ -16,6 +16,7 @@ mod power;
 mod remove;
 mod search;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Millis;
@@ -45,7 +46,7 @@ const MISSING_LOOKS: u32 = 5;
 pub(crate) struct Reconciler<N> {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
-    pub(crate) provider: Provider<N>,
+    pub(crate) provider: Arc<Provider<N>>,
     pub(crate) outbound: Outbound,
     pub(crate) notifier: Notifier,
     pub(crate) config: ReconcileConfig,

@@ -154,8 +154,13 @@ impl Draft<'_> {
         self.release_name();
     }
 
-    /// The provider did not do what was asked, for a reason that may pass: later, and later still.
+    /// The provider did not do what was asked, for a reason that may pass: later, and later still. A call
+    /// that we held back ourselves is no setback; it is made when its time has come.
     pub(super) fn provider_setback(&mut self, error: &NovitaError) -> Next {
+        if let NovitaError::Held(held) = error {
+            tracing::debug!(instance = %self.spec.id, %held, "not now");
+            return Next::In(held.wait);
+        }
         tracing::warn!(instance = %self.spec.id, %error, "the provider did not do it");
         self.setback(failure(code_of(error), error.to_string()));
         let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
@@ -169,7 +174,7 @@ pub(super) fn code_of(error: &NovitaError) -> &str {
     match error {
         NovitaError::NotSent(_) => "NETWORK_ERROR",
         NovitaError::Unauthorized(_) => "AUTHENTICATION_FAILED",
-        NovitaError::RateLimited { .. } => "RATE_LIMIT_EXCEEDED",
+        NovitaError::RateLimited { .. } | NovitaError::Held(_) => "RATE_LIMIT_EXCEEDED",
         NovitaError::NotFound(_) => "NOT_FOUND",
         NovitaError::InvalidStateChange(_) => "RESOURCE_CONFLICT",
         NovitaError::Refused(refusal) => match refusal.reason.as_str() {

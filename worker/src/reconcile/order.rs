@@ -39,6 +39,7 @@ impl<N: Novita> Reconciler<N> {
         match self.leftovers(draft).await {
             Left::Nothing => {}
             Left::Lagging | Left::Unknown => return self.look_again(draft),
+            Left::Held(wait) => return Next::In(wait),
             Left::Found {
                 instance,
                 one_of_many,
@@ -93,6 +94,11 @@ impl<N: Novita> Reconciler<N> {
         offer: Offer,
         template: &Template,
     ) -> Next {
+        // Before the intent, so that no order is ever unclear only because it was held back.
+        let permit = match self.provider.admit_create().await {
+            Ok(permit) => permit,
+            Err(held) => return draft.provider_setback(&held.into()),
+        };
         let number = draft
             .status
             .attempts
@@ -153,7 +159,7 @@ impl<N: Novita> Reconciler<N> {
             name,
             self.envs(&marker, template),
         );
-        match self.provider.create(&request).await {
+        match self.provider.create(permit, &request).await {
             Ok(id) => {
                 draft.created(id.as_str(), "the provider accepted the order");
                 Next::NOW

@@ -254,6 +254,10 @@ impl<N: Novita> Reconciler<N> {
             Ok(()) | Err(NovitaError::InvalidStateChange(_) | NovitaError::NotFound(_)) => {
                 Next::In(self.config.poll_fast)
             }
+            Err(error @ NovitaError::Held(_)) => {
+                draft.forget_call();
+                draft.provider_setback(&error)
+            }
             Err(error) => draft.provider_setback(&error),
         }
     }

@@ -98,17 +98,17 @@ impl<N: Novita> Reconciler<N> {
             return Next::In(left);
         }
         match self.ours(draft).await {
-            Some(listed) if listed.iter().all(|instance| instance.id != id.as_str()) => {
+            Ok(listed) if listed.iter().all(|instance| instance.id != id.as_str()) => {
                 draft.gone();
                 Next::NOW
             }
-            Some(_) => {
+            Ok(_) => {
                 if let Some(removal) = draft.status.removal.as_mut() {
                     removal.missing_since = None;
                 }
                 Next::In(self.config.poll_fast)
             }
-            None => self.look_again(draft),
+            Err(why) => why.held().map_or_else(|| self.look_again(draft), Next::In),
         }
     }
 
@@ -120,6 +120,7 @@ impl<N: Novita> Reconciler<N> {
         match self.leftovers(draft).await {
             Left::Nothing => draft.closed(),
             Left::Lagging | Left::Unknown => self.look_again(draft),
+            Left::Held(wait) => Next::In(wait),
             Left::Found { instance, .. } => take_in(draft, &instance, false),
         }
     }

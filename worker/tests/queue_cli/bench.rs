@@ -150,6 +150,7 @@ impl Bench {
             permits: 10,
             provider_up: None,
             provider_ms: 0,
+            provider_breaker: None,
             version: "1.2.3".to_owned(),
         };
         let beat = Workers::beat(&self.redis, &self.keys, session, &heartbeat);
