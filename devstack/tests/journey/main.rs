@@ -10,5 +10,7 @@ mod crash;
 mod create;
 mod drift;
 mod failover;
+mod offers;
+mod options;
 mod power;
 mod support;
