@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use shared::config::{
-    Common, CommonArgs, ConfigCommand, ConfigError, Reader, RedisArgs, RedisConfig,
+    Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, Reader, RedisArgs, RedisConfig,
 };
+use shared::envs::EnvsKey;
 
 const DEFAULT_METRICS_PORT: u16 = 9464;
 
@@ -39,6 +40,8 @@ pub struct ApiArgs {
     port: String,
     #[command(flatten)]
     redis: RedisArgs,
+    #[command(flatten)]
+    envs: EnvsArgs,
     /// Longest time for one request, in ms (5000 to 120000)
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30000")]
     request_timeout: String,
@@ -59,6 +62,8 @@ pub struct ApiConfig {
     pub port: u16,
     /// Which Redis.
     pub redis: RedisConfig,
+    /// Encrypts the environment variables of callers; without it they are refused.
+    pub envs_key: Option<EnvsKey>,
     /// What a caller may take.
     pub limits: Limits,
 }
@@ -96,6 +101,8 @@ impl ApiConfig {
             reader.problem("PORT", "is the same as METRICS_PORT");
         }
         let redis = args.redis.read(&mut reader);
+        let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
+        let envs_key = args.envs.read(&mut reader, common.environment, prefix);
         let request_timeout =
             reader.millis("REQUEST_TIMEOUT", &args.request_timeout, 5000..=120_000);
         let body_limit = reader.int(
@@ -109,6 +116,7 @@ impl ApiConfig {
             common,
             port,
             redis,
+            envs_key,
             limits: Limits {
                 request_timeout,
                 body_timeout: Duration::from_secs(30),

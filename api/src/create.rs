@@ -4,10 +4,11 @@ use serde_json::{Map, Value};
 use shared::clock::Millis;
 use shared::model::operation::OperationKind;
 use shared::model::spec::Request;
-use shared::model::{BillingMode, Desired, InstanceId, OperationId, Spec};
+use shared::model::{BillingMode, Desired, EnvVar, InstanceId, OperationId, Spec};
 use url::Url;
 
 use crate::error::ApiError;
+use crate::options;
 use crate::validate::{Fields, MAX_NAME, Whole, wrong_with_name};
 
 /// The region codes that callers may name.
@@ -24,14 +25,14 @@ const REGIONS: [&str; 8] = [
 const GPU_NUM: Whole = Whole {
     name: "gpuNum",
     label: "GPU number",
-    unit: "",
+    units: ["", ""],
     range: 1..=8,
     default: 1,
 };
 const ROOTFS_SIZE: Whole = Whole {
     name: "rootfsSize",
     label: "Root filesystem size",
-    unit: "GB",
+    units: ["GB", "GB"],
     range: 20..=1000,
     default: 60,
 };
@@ -39,12 +40,22 @@ const MAX_PRODUCT_NAME: usize = 200;
 const MAX_TEMPLATE_ID: usize = 200;
 const MAX_URL: usize = 2048;
 
-/// Reads a new instance from a request's body. Unknown fields are dropped, unless `is_strict`.
-pub(crate) fn spec(
+/// What a create asks for.
+#[derive(Debug)]
+pub(crate) struct NewInstance {
+    pub(crate) spec: Spec,
+    /// Secrets, to be stored apart.
+    pub(crate) envs: Vec<EnvVar>,
+}
+
+/// Reads a new instance from a request's body. Unknown fields are dropped, unless `is_strict`;
+/// `keeps_envs` if environment variables can be stored.
+pub(crate) fn read(
     body: Map<String, Value>,
     is_strict: bool,
+    keeps_envs: bool,
     now: Millis,
-) -> Result<Spec, ApiError> {
+) -> Result<NewInstance, ApiError> {
     let mut fields = Fields::new(body);
     // In the order of the schema, which is the order of the problems.
     let name = fields.text("name", MAX_NAME, |name| wrong_with_name("Name", name));
@@ -66,8 +77,9 @@ pub(crate) fn spec(
     } else {
         BillingMode::Spot
     };
+    let (options, envs) = options::read(&mut fields, region, billing_mode, &REGIONS, keeps_envs);
     fields.finish(is_strict)?;
-    Ok(Spec {
+    let spec = Spec {
         id: InstanceId::generate(),
         name,
         product_name,
@@ -76,6 +88,7 @@ pub(crate) fn spec(
         rootfs_size,
         region: region.map(str::to_owned),
         billing_mode,
+        options,
         webhook_url,
         desired: Desired::Running,
         generation: 1,
@@ -85,8 +98,10 @@ pub(crate) fn spec(
             kind: OperationKind::Create,
             at: now,
             webhook_url: None,
+            health_check: None,
         },
-    })
+    };
+    Ok(NewInstance { spec, envs })
 }
 
 /// Where webhooks go, if the caller says so.
@@ -115,7 +130,8 @@ mod tests {
 
     fn read(body: &Value) -> Result<Spec, Vec<(String, String)>> {
         let members = body.as_object().unwrap().clone();
-        spec(members, true, Millis(1)).map_err(|error| {
+        let new = super::read(members, true, true, Millis(1)).map(|new| new.spec);
+        new.map_err(|error| {
             let pairs = error.problems().iter();
             pairs
                 .map(|p| (p.field.clone(), p.message.clone()))

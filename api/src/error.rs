@@ -261,6 +261,9 @@ fn is_outage(error: &StoreError) -> bool {
             let is_refusing = matches!(error, RedisError::Quota(_) | RedisError::Unauthorized(_));
             error.is_passing() || is_refusing
         }
-        StoreError::Corrupt { .. } => false,
+        StoreError::Corrupt { .. }
+        | StoreError::Envs(..)
+        | StoreError::NoEnvsKey
+        | StoreError::Unsealable(_) => false,
     }
 }

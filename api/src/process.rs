@@ -86,7 +86,7 @@ pub async fn run(
     let readiness = Readiness::new(redis.clone(), stop.clone());
     let gauges = Gauges::new(&redis, config.redis.keys.clone());
     let app = App::new(
-        Store::new(redis, config.redis.keys.clone()),
+        Store::new(redis, config.redis.keys.clone()).with_envs_key(config.envs_key.clone()),
         readiness.clone(),
         Router::new()?,
         config.limits.clone(),

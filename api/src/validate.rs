@@ -1,6 +1,8 @@
 //! Readers of single fields. Written by hand because the predecessor's messages and its lenient
 //! types are part of the contract.
 
+mod nested;
+
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Number, Value};
@@ -31,6 +33,10 @@ pub(crate) fn wrong_with_name(label: &str, name: &str) -> Option<String> {
 pub(crate) struct Fields {
     members: Map<String, Value>,
     problems: Vec<Problem>,
+    /// What stands before every name, such as `envs[0].`.
+    path: String,
+    /// Fields of inner objects that nobody read.
+    unknown: Vec<String>,
 }
 
 /// How a whole number is called and bounded.
@@ -39,8 +45,8 @@ pub(crate) struct Whole {
     pub(crate) name: &'static str,
     /// The field's name in messages.
     pub(crate) label: &'static str,
-    /// Follows the bound in messages.
-    pub(crate) unit: &'static str,
+    /// Follows the lower and the upper bound in messages.
+    pub(crate) units: [&'static str; 2],
     pub(crate) range: RangeInclusive<u32>,
     pub(crate) default: u32,
 }
@@ -50,6 +56,8 @@ impl Fields {
         Self {
             members,
             problems: Vec::new(),
+            path: String::new(),
+            unknown: Vec::new(),
         }
     }
 
@@ -61,8 +69,8 @@ impl Fields {
         rule: impl Fn(&str) -> Option<String>,
     ) -> String {
         let text = self.optional_text(name, max, rule);
-        if text.is_none() && !self.problems.iter().any(|problem| problem.field == name) {
-            self.problem(name, format!("\"{name}\" is required"), None);
+        if text.is_none() {
+            self.require(name);
         }
         text.unwrap_or_default()
     }
@@ -74,27 +82,33 @@ impl Fields {
         max: usize,
         rule: impl Fn(&str) -> Option<String>,
     ) -> Option<String> {
-        let value = self.members.remove(name)?;
+        let (value, label) = (self.members.remove(name)?, self.label(name));
         let Value::String(text) = value else {
-            self.problem(name, format!("\"{name}\" must be a string"), Some(value));
+            self.problem(name, format!("{label} must be a string"), Some(value));
             return None;
         };
         if text.is_empty() {
-            let message = format!("\"{name}\" is not allowed to be empty");
+            let message = format!("{label} is not allowed to be empty");
             self.problem(name, message, Some(text.into()));
             return None;
         }
-        let length = (text.chars().count() > max).then(|| {
-            format!("\"{name}\" length must be less than or equal to {max} characters long")
-        });
         let control = text
             .chars()
             .any(char::is_control)
-            .then(|| format!("\"{name}\" must not contain control characters"));
+            .then(|| format!("{label} must not contain control characters"));
+        let length = too_long(&label, &text, max);
         for message in [length, control, rule(&text)].into_iter().flatten() {
             self.problem(name, message, Some(text.as_str().into()));
         }
         Some(text)
+    }
+
+    /// There must be such a field; a problem that it has already says enough.
+    pub(crate) fn require(&mut self, name: &str) {
+        if !self.is_wrong(name) {
+            let message = format!("{} is required", self.label(name));
+            self.problem(name, message, None);
+        }
     }
 
     /// A text, or a whole number that stands for its digits.
@@ -110,19 +124,23 @@ impl Fields {
 
     /// A whole number, also as text.
     pub(crate) fn whole(&mut self, field: &Whole) -> u32 {
+        self.optional_whole(field).unwrap_or(field.default)
+    }
+
+    /// The same, where absence means something else than the default.
+    pub(crate) fn optional_whole(&mut self, field: &Whole) -> Option<u32> {
         let Whole {
             name,
             label,
-            unit,
+            units: [low_unit, high_unit],
             range,
-            default,
+            ..
         } = field;
-        let Some(value) = self.members.remove(*name) else {
-            return *default;
-        };
+        let value = self.members.remove(*name)?;
         let Some(number) = number(&value) else {
-            self.problem(name, format!("\"{name}\" must be a number"), Some(value));
-            return *default;
+            let message = format!("{} must be a number", self.label(name));
+            self.problem(name, message, Some(value));
+            return None;
         };
         let (low, high) = (range.start(), range.end());
         let is_whole = number.fract() == 0.0;
@@ -130,17 +148,17 @@ impl Fields {
             (!is_whole, format!("{label} must be an integer")),
             (
                 number < f64::from(*low),
-                format!("{label} must be at least {low}{unit}"),
+                format!("{label} must be at least {low}{low_unit}"),
             ),
             (
                 number > f64::from(*high),
-                format!("{label} must be at most {high}{unit}"),
+                format!("{label} must be at most {high}{high_unit}"),
             ),
         ];
         for (_, message) in rules.into_iter().filter(|(is_broken, _)| *is_broken) {
             self.problem(name, message, Some(value.clone()));
         }
-        number as u32
+        Some(number as u32)
     }
 
     /// One of a few words, exactly as spelled.
@@ -161,7 +179,8 @@ impl Fields {
     /// Refuses if there were problems; fields that nobody read count only when `is_strict`.
     pub(crate) fn finish(mut self, is_strict: bool) -> Result<(), ApiError> {
         if is_strict {
-            let unknown: Vec<String> = self.members.keys().take(MAX_UNKNOWN).cloned().collect();
+            let names = self.members.keys().chain(&self.unknown);
+            let unknown: Vec<String> = names.take(MAX_UNKNOWN).cloned().collect();
             for name in unknown {
                 let name = shortened(&name);
                 self.problem(&name, format!("\"{name}\" is not allowed"), None);
@@ -174,13 +193,33 @@ impl Fields {
         }
     }
 
-    fn problem(&mut self, field: &str, message: String, value: Option<Value>) {
+    fn is_wrong(&self, name: &str) -> bool {
+        let path = self.named(name);
+        self.problems.iter().any(|problem| problem.field == path)
+    }
+
+    /// Where a field stands in the body.
+    fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
+    }
+
+    /// How a field without a name of its own is called in messages.
+    fn label(&self, name: &str) -> String {
+        format!("\"{}{name}\"", self.path)
+    }
+
+    pub(crate) fn problem(&mut self, field: &str, message: String, value: Option<Value>) {
         self.problems.push(Problem {
-            field: field.to_owned(),
+            field: self.named(field),
             message,
             value: value.and_then(shown),
         });
     }
+}
+
+fn too_long(label: &str, text: &str, max: usize) -> Option<String> {
+    (text.chars().count() > max)
+        .then(|| format!("{label} length must be less than or equal to {max} characters long"))
 }
 
 /// The number that a JSON number, or a text that spells one, stands for.

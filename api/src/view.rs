@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::clock::Millis;
 use shared::model::operation::{Failure, OperationKind, OperationState};
-use shared::model::{BillingMode, Operation, Phase, PortMapping};
+use shared::model::{BillingMode, CreateOptions, Operation, Phase, PortMapping};
+use shared::model::{HealthCheck, Prefer, PublishedPort};
 use shared::store::Record;
 use url::Url;
 
@@ -19,9 +20,12 @@ pub(crate) struct InstanceDetails<'a> {
     rootfs_size: u32,
     product_name: &'a str,
     template_id: &'a str,
+    /// Of what was ordered; before that, of what was asked for.
     billing_mode: BillingMode,
     #[serde(skip_serializing_if = "Option::is_none")]
     region: Option<&'a str>,
+    #[serde(flatten)]
+    options: OptionDetails<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     novita_instance_id: Option<&'a str>,
     /// The provider's own word.
@@ -78,8 +82,9 @@ impl<'a> InstanceDetails<'a> {
             rootfs_size: spec.rootfs_size,
             product_name: &spec.product_name,
             template_id: &spec.template_id,
-            billing_mode: spec.billing_mode,
+            billing_mode: offer.map_or(spec.billing_mode, |offer| offer.billing_mode),
             region: offer.map_or(spec.region.as_deref(), |offer| Some(&offer.region)),
+            options: OptionDetails::of(&spec.options),
             novita_instance_id: status.and_then(|s| s.provider_id()),
             provider_status: facts
                 .map(|f| f.status.as_str())
@@ -101,6 +106,41 @@ impl<'a> InstanceDetails<'a> {
                 .and_then(|health| health.report.as_ref()),
             operation_id: spec.request.operation_id.as_str(),
             webhook_host: spec.webhook_url.as_deref().and_then(origin),
+        }
+    }
+}
+
+/// What else was asked for, as far as it was; commands stay out, as they may hold secrets.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OptionDetails<'a> {
+    /// US dollars for the whole instance and hour, as a decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_price_per_hour: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    regions: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_demand_fallback: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefer: Option<Prefer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ports: Option<&'a [PublishedPort]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_auth_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health_check_config: Option<HealthCheck>,
+}
+
+impl<'a> OptionDetails<'a> {
+    fn of(options: &'a CreateOptions) -> Self {
+        Self {
+            max_price_per_hour: options.max_price_per_hour.map(dollars),
+            regions: &options.regions,
+            on_demand_fallback: options.on_demand_fallback.then_some(true),
+            prefer: Some(options.prefer).filter(|prefer| *prefer != Prefer::default()),
+            ports: options.ports.as_deref(),
+            image_auth_id: options.image_auth_id.as_deref(),
+            health_check_config: options.health_check,
         }
     }
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{InstanceId, Operation, OperationId, Spec, Status};
+use crate::envs::{EnvsKey, Unreadable, Unsealable};
+use crate::model::{EnvVar, InstanceId, Operation, OperationId, Spec, Status};
 use crate::queue::Job;
 use crate::redis::scripts::ACCEPT;
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat};
@@ -30,6 +31,15 @@ pub enum StoreError {
         /// The parser's words.
         cause: String,
     },
+    /// The caller's environment variables cannot be read.
+    #[error("the environment variables of {0}: {1}")]
+    Envs(InstanceId, Unreadable),
+    /// There is no key to encrypt environment variables with.
+    #[error("environment variables need ENVS_SECRET")]
+    NoEnvsKey,
+    /// They could not be encrypted.
+    #[error(transparent)]
+    Unsealable(#[from] Unsealable),
 }
 
 /// One instance: what is wanted and what is known.
@@ -70,13 +80,31 @@ pub struct Page {
 pub struct Store {
     redis: Redis,
     keys: Keys,
+    envs_key: Option<EnvsKey>,
 }
 
 impl Store {
     /// The records under these keys.
     #[must_use]
     pub fn new(redis: Redis, keys: Keys) -> Self {
-        Self { redis, keys }
+        Self {
+            redis,
+            keys,
+            envs_key: None,
+        }
+    }
+
+    /// The same records, with the key to the environment variables of callers; without one there can be
+    /// none.
+    #[must_use]
+    pub fn with_envs_key(self, envs_key: Option<EnvsKey>) -> Self {
+        Self { envs_key, ..self }
+    }
+
+    /// Whether environment variables of callers can be stored.
+    #[must_use]
+    pub fn can_keep_envs(&self) -> bool {
+        self.envs_key.is_some()
     }
 
     /// The connection, for health checks.
@@ -93,21 +121,49 @@ impl Store {
 
     /// Accepts a new instance: spec, operation, name and due key in one step.
     pub async fn create(&self, spec: &Spec) -> Result<Accepted, StoreError> {
-        self.accept("", spec).await
+        self.accept("", spec, "").await
+    }
+
+    /// The same, together with its caller's environment variables, which are stored encrypted.
+    pub async fn create_with_envs(
+        &self,
+        spec: &Spec,
+        envs: &[EnvVar],
+    ) -> Result<Accepted, StoreError> {
+        let key = self.envs_key.as_ref().ok_or(StoreError::NoEnvsKey)?;
+        let sealed = key.seal(&spec.id, envs)?;
+        self.accept("", spec, &sealed).await
+    }
+
+    /// The environment variables that an instance was created with.
+    pub async fn envs(&self, id: &InstanceId) -> Result<Vec<EnvVar>, StoreError> {
+        let key = self.envs_key.as_ref().ok_or(StoreError::NoEnvsKey)?;
+        let command = Command::new("HGET").arg(self.keys.envs()).arg(id.as_str());
+        let stored = self.redis.run(command, Repeat::Harmless).await?;
+        let stored = stored.optional_text()?.ok_or(Unreadable::Missing);
+        stored
+            .and_then(|stored| key.open(id, &stored))
+            .map_err(|why| StoreError::Envs(id.clone(), why))
     }
 
     /// Accepts a change of an instance, unless its spec was changed since `record` was read.
     pub async fn change(&self, record: &Record, spec: &Spec) -> Result<Accepted, StoreError> {
-        self.accept(&record.stored_spec, spec).await
+        self.accept(&record.stored_spec, spec, "").await
     }
 
-    async fn accept(&self, expected: &str, spec: &Spec) -> Result<Accepted, StoreError> {
+    async fn accept(
+        &self,
+        expected: &str,
+        spec: &Spec,
+        envs: &str,
+    ) -> Result<Accepted, StoreError> {
         let mut keys = self.keys.queue();
         keys.extend([
             self.keys.spec(),
             self.keys.ops(),
             self.keys.index(),
             self.keys.names(),
+            self.keys.envs(),
         ]);
         let job = Job::Reconcile {
             instance: spec.id.clone(),
@@ -122,6 +178,7 @@ impl Store {
             to_json(&operation),
             job.id().to_string(),
             job.stored(),
+            envs.to_owned(),
         ];
         let reply = self
             .redis

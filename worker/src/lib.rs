@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod catalog;
 pub mod config;
 mod handler;
 pub mod health;
@@ -34,6 +35,7 @@ use shared::store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Catalog;
 use crate::config::WorkerConfig;
 use crate::handler::Work;
 use crate::novita::{ApiKey, NovitaClient, NovitaOptions};
@@ -171,9 +173,11 @@ fn work(
     );
     let pace = Pace::new(redis, &config.redis.keys, config.novita.rate_limit);
     let reconciler = Reconciler {
-        store: Store::new(redis.clone(), config.redis.keys.clone()),
+        store: Store::new(redis.clone(), config.redis.keys.clone())
+            .with_envs_key(config.envs_key.clone()),
         queue: queue.clone(),
         provider: Arc::new(Provider::new(novita, health.clone(), pace)),
+        catalog: Catalog::new(config.reconcile.catalog_ttl),
         outbound,
         notifier: Notifier::new(&config.webhook),
         config: config.reconcile.clone(),

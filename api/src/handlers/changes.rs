@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::clock::Millis;
 use shared::model::spec::Request;
-use shared::model::{InstanceId, OperationId, Phase, Spec, Status};
+use shared::model::{HealthCheck, InstanceId, OperationId, Phase, Spec, Status};
 use shared::store::{Accepted, Record};
 
 use super::instances::{instance_id, record};
@@ -14,6 +14,7 @@ use super::{Input, problem};
 use crate::app::App;
 use crate::create::webhook_url;
 use crate::error::ApiError;
+use crate::health_check;
 use crate::json;
 use crate::reply::Reply;
 use crate::validate::{self, Fields};
@@ -39,6 +40,24 @@ struct Answer<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated_ready_time: Option<String>,
+}
+
+/// What a wish says about how it is to be fulfilled.
+#[derive(Debug, Clone, Default)]
+struct Terms {
+    webhook_url: Option<String>,
+    health_check: Option<HealthCheck>,
+}
+
+impl Terms {
+    fn read(fields: &mut Fields, wish: Wish) -> Self {
+        let boots = matches!(wish, Wish::Start | Wish::Restart);
+        let health_check = boots.then(|| health_check::of_boot(fields)).flatten();
+        Self {
+            webhook_url: webhook_url(fields),
+            health_check,
+        }
+    }
 }
 
 /// What became of one instance in `stop-all`.
@@ -67,9 +86,9 @@ struct AllStopped {
 pub(crate) async fn by_id(app: &App, input: &Input, wish: Wish) -> Result<Reply, ApiError> {
     let id = instance_id(input)?;
     let mut fields = Fields::new(json::object(&input.body)?);
-    let url = webhook_url(&mut fields);
+    let terms = Terms::read(&mut fields, wish);
     fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
-    answer(app, &id, wish, url).await
+    answer(app, &id, wish, terms).await
 }
 
 /// `POST /api/instances/start` and its siblings, for the instance that bears a name.
@@ -78,7 +97,7 @@ pub(crate) async fn by_name(app: &App, input: &Input, wish: Wish) -> Result<Repl
     let name = fields.optional_text("instanceName", validate::MAX_NAME, |name| {
         validate::wrong_with_name("Instance name", name)
     });
-    let url = webhook_url(&mut fields);
+    let terms = Terms::read(&mut fields, wish);
     fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
     let name = name.ok_or_else(|| ApiError::Invalid {
         message: nameless(wish),
@@ -86,7 +105,7 @@ pub(crate) async fn by_name(app: &App, input: &Input, wish: Wish) -> Result<Repl
     })?;
     let id = app.store.id_of(&name).await?;
     let id = id.ok_or(ApiError::NoInstance(name))?;
-    answer(app, &id, wish, url).await
+    answer(app, &id, wish, terms).await
 }
 
 /// `POST /api/instances/stop-all`: every instance that runs or will.
@@ -107,7 +126,12 @@ pub(crate) async fn stop_all(app: &App) -> Result<Reply, ApiError> {
         }
     }
     let results: Vec<Stopped> = stream::iter(running)
-        .map(|id| async move { stopped(id.as_str(), wished(app, &id, Wish::Stop, None).await) })
+        .map(|id| async move {
+            stopped(
+                id.as_str(),
+                wished(app, &id, Wish::Stop, Terms::default()).await,
+            )
+        })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
@@ -146,17 +170,12 @@ fn stopped(id: &str, result: Result<Wished, ApiError>) -> Stopped {
     }
 }
 
-async fn answer(
-    app: &App,
-    id: &InstanceId,
-    wish: Wish,
-    url: Option<String>,
-) -> Result<Reply, ApiError> {
+async fn answer(app: &App, id: &InstanceId, wish: Wish, terms: Terms) -> Result<Reply, ApiError> {
     let Wished {
         spec,
         status,
         is_new,
-    } = wished(app, id, wish, url).await?;
+    } = wished(app, id, wish, terms).await?;
     let phase = Phase::of(&spec, status.as_ref());
     let starts = matches!(wish, Wish::Start | Wish::Restart);
     let answer = Answer {
@@ -184,12 +203,7 @@ struct Wished {
 }
 
 /// Writes a wish down, once.
-async fn wished(
-    app: &App,
-    id: &InstanceId,
-    wish: Wish,
-    url: Option<String>,
-) -> Result<Wished, ApiError> {
+async fn wished(app: &App, id: &InstanceId, wish: Wish, terms: Terms) -> Result<Wished, ApiError> {
     for _ in 0..CHANGE_ATTEMPTS {
         let record = record(app, id).await?;
         match wish.decide(&record) {
@@ -204,7 +218,7 @@ async fn wished(
             Decision::Unknown => return Err(ApiError::NoInstance(id.to_string())),
             Decision::Refuse(why) => return Err(ApiError::NotPossible { wish, why }),
         }
-        let spec = wanting(&record.spec, wish, url.clone());
+        let spec = wanting(&record.spec, wish, terms.clone());
         match app.store.change(&record, &spec).await? {
             Accepted::Yes => {
                 return Ok(Wished {
@@ -220,12 +234,13 @@ async fn wished(
     Err(ApiError::Contended)
 }
 
-fn wanting(spec: &Spec, wish: Wish, webhook_url: Option<String>) -> Spec {
+fn wanting(spec: &Spec, wish: Wish, terms: Terms) -> Spec {
     let request = Request {
         operation_id: OperationId::generate(),
         kind: wish.kind(),
         at: Millis::now(),
-        webhook_url,
+        webhook_url: terms.webhook_url,
+        health_check: terms.health_check,
     };
     spec.wanting(wish.desired(), request)
 }

@@ -9,6 +9,7 @@ use shared::store::{Accepted, Page, Record};
 use super::Input;
 use super::query::Query;
 use crate::app::App;
+use crate::create::NewInstance;
 use crate::error::{ApiError, Problem};
 use crate::reply::Reply;
 use crate::view::InstanceDetails;
@@ -43,8 +44,15 @@ struct List<'a> {
 pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let is_strict = input.parameter("strict")?.as_deref() == Some("true");
     let now = Millis::now();
-    let spec = create::spec(json::object(&input.body)?, is_strict, now)?;
-    match app.store.create(&spec).await? {
+    let body = json::object(&input.body)?;
+    let keeps_envs = app.store.can_keep_envs();
+    let NewInstance { spec, envs } = create::read(body, is_strict, keeps_envs, now)?;
+    let accepted = if envs.is_empty() {
+        app.store.create(&spec).await?
+    } else {
+        app.store.create_with_envs(&spec, &envs).await?
+    };
+    match accepted {
         Accepted::Yes => {}
         Accepted::NameTaken(holder) => {
             let name = spec.name;

@@ -19,7 +19,7 @@ const MAX_SHOWN_ID: usize = 160;
 const REVIVAL_LIMIT: Whole = Whole {
     name: "limit",
     label: "Limit",
-    unit: "",
+    units: ["", ""],
     range: 1..=1000,
     default: 1000,
 };

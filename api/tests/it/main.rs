@@ -14,6 +14,7 @@ mod framing;
 mod harness;
 mod health;
 mod jobs;
+mod options;
 mod pause;
 mod read;
 mod redis_down;

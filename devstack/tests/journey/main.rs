@@ -10,6 +10,8 @@ mod crash;
 mod create;
 mod drift;
 mod failover;
+mod offers;
+mod options;
 mod power;
 mod support;
 mod traffic;

@@ -77,14 +77,21 @@ impl Caller {
 
     /// Creates an instance and gives its id.
     pub(crate) async fn create(&self, name: &str) -> String {
-        let (status, body) = self
-            .post(&json!({
-                "name": name,
-                "productName": "RTX 4090 24GB",
-                "templateId": "100234",
-                "webhookUrl": format!("{}/hook", self.sink),
-            }))
-            .await;
+        self.create_with(name, &json!({})).await
+    }
+
+    /// The same, with more or other members in the body.
+    pub(crate) async fn create_with(&self, name: &str, members: &Value) -> String {
+        let mut wish = json!({
+            "name": name,
+            "productName": "RTX 4090 24GB",
+            "templateId": "100234",
+            "webhookUrl": format!("{}/hook", self.sink),
+        });
+        for (member, value) in members.as_object().expect("an object") {
+            wish[member] = value.clone();
+        }
+        let (status, body) = self.post(&wish).await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
         body["instanceId"].as_str().expect("an id").to_owned()
     }
@@ -142,6 +149,21 @@ impl Caller {
             .into_iter()
             .filter(|request| request["route"] == route)
             .collect()
+    }
+
+    /// The bodies of all orders that the provider has seen, oldest first.
+    pub(crate) async fn orders(&self) -> Vec<Value> {
+        let calls = self.calls("create").await;
+        let body = |call: Value| match call["body"].as_str() {
+            Some(text) => serde_json::from_str(text).expect("JSON"),
+            None => call["body"].clone(),
+        };
+        calls.into_iter().map(body).collect()
+    }
+
+    /// What the provider's control surface shows.
+    pub(crate) async fn shown(&self, what: &str) -> Value {
+        self.get(format!("{}/_sim/{what}", self.novita)).await
     }
 
     /// How many calls the provider has seen.

@@ -5,6 +5,7 @@
 //! effective values for `config check`. Secrets are only remembered as masked.
 
 mod common;
+mod envs;
 mod reader;
 mod redis;
 mod seeds;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory, FromArgMatches};
 
 pub use common::{Common, CommonArgs, Environment};
+pub use envs::EnvsArgs;
 pub use reader::{ConfigError, Reader, Secret};
 pub use redis::{RedisArgs, RedisConfig};
 

@@ -141,6 +141,7 @@ mod tests {
     use crate::clock::Millis;
     use crate::model::ids::{InstanceId, OperationId};
     use crate::model::operation::OperationKind;
+    use crate::model::options::CreateOptions;
     use crate::model::spec::{BillingMode, Request};
     use crate::model::status::{Attempt, Health, Offer};
 
@@ -154,6 +155,7 @@ mod tests {
             rootfs_size: 60,
             region: None,
             billing_mode: BillingMode::Spot,
+            options: CreateOptions::default(),
             webhook_url: None,
             desired,
             generation: 1,
@@ -163,6 +165,7 @@ mod tests {
                 kind: OperationKind::Create,
                 at: Millis(1),
                 webhook_url: None,
+                health_check: None,
             },
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{InstanceId, OperationId};
 use super::operation::{Operation, OperationKind};
+use super::options::{CreateOptions, HealthCheck};
 use crate::clock::Millis;
 
 /// The state a caller wants an instance to be in.
@@ -63,6 +64,9 @@ pub struct Spec {
     pub region: Option<String>,
     /// How it is paid for.
     pub billing_mode: BillingMode,
+    /// Everything else that was asked for.
+    #[serde(default, skip_serializing_if = "CreateOptions::is_empty")]
+    pub options: CreateOptions,
     /// Where events are sent; `None` falls back to the worker's default endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
@@ -89,9 +93,19 @@ pub struct Request {
     /// Where the webhooks of this operation go, when not where the instance's go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
+    /// How its endpoints are checked in this boot, as far as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
 }
 
 impl Spec {
+    /// How its endpoints are to be checked: as the current request says, else as the create did.
+    #[must_use]
+    pub fn health_check(&self) -> HealthCheck {
+        let asked = self.request.health_check.unwrap_or_default();
+        asked.or(self.options.health_check.unwrap_or_default())
+    }
+
     /// The same instance under a new wish: one generation on.
     #[must_use]
     pub fn wanting(&self, desired: Desired, request: Request) -> Self {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::reservation::{Settlement, Verdict, Write};
 use crate::redis::Keys;
+use crate::stock::StockNote;
 use crate::store::to_json;
 
 /// The most jobs that one call settles or reserves; keeps every script short.
@@ -69,8 +70,8 @@ impl Call {
         self.settlements.len()
     }
 
-    /// Adds the settlements as `settle.lua` reads them; lists of events are named by their place among
-    /// the keys.
+    /// Adds the settlements as `settle.lua` reads them; lists of events, and hashes that are seldom
+    /// written, are named by their place among the keys.
     pub(super) fn push_settlements(
         &self,
         names: &Keys,
@@ -132,24 +133,35 @@ fn push_write(write: &Write, names: &Keys, keys: &mut Vec<String>, args: &mut Ve
             args.extend(["op".into(), operation.id.to_string(), to_json(operation)]);
         }
         Write::Event(event) => {
-            let key = names.events(&event.instance_id);
-            let position = keys
-                .iter()
-                .position(|known| *known == key)
-                .unwrap_or_else(|| {
-                    keys.push(key);
-                    keys.len() - 1
-                });
-            args.extend(["event".into(), (position + 1).to_string(), to_json(event)]);
+            let index = index(keys, names.events(&event.instance_id));
+            args.extend(["event".into(), index, to_json(event)]);
         }
         Write::ReleaseName(name, id) => {
             args.extend(["unname".into(), name.clone(), id.to_string()]);
         }
         Write::Close(id) => args.extend(["close".into(), id.to_string(), String::new()]),
+        Write::ForgetEnvs(id) => {
+            let index = index(keys, names.envs());
+            args.extend(["forget".into(), index, id.to_string()]);
+        }
+        Write::Stock(StockNote { word, field }) => {
+            let index = index(keys, names.stock_outs());
+            args.extend(["stock".into(), index, format!("{word} {field}")]);
+        }
         Write::Enqueue(job) => {
             args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);
         }
     }
+}
+
+/// The place of a key among the script's keys, as Lua counts them; it is added when it is not there.
+fn index(keys: &mut Vec<String>, key: String) -> String {
+    let known = keys.iter().position(|known| *known == key);
+    let position = known.unwrap_or_else(|| {
+        keys.push(key);
+        keys.len() - 1
+    });
+    (position + 1).to_string()
 }
 
 pub(super) fn millis(duration: Duration) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::job::{Job, JobId};
 use crate::clock::Millis;
 use crate::model::{Event, InstanceId, Operation, Status};
+use crate::stock::StockNote;
 
 /// A job that this process holds until it is settled or its lease ends.
 #[derive(Debug)]
@@ -140,6 +141,10 @@ pub enum Write {
     ReleaseName(String, InstanceId),
     /// The instance is over: out of the listing, kept by id until it is pruned.
     Close(InstanceId),
+    /// The environment variables of the instance's caller are needed no more.
+    ForgetEnvs(InstanceId),
+    /// What was learned about an offer.
+    Stock(StockNote),
     /// A follow-up job, due now.
     Enqueue(Job),
 }

@@ -50,6 +50,18 @@ impl Keys {
         self.key("names")
     }
 
+    /// HASH instance id → its caller's environment variables, encrypted.
+    #[must_use]
+    pub fn envs(&self) -> String {
+        self.key("envs")
+    }
+
+    /// HASH offer, cluster or boots of an offer → until when nobody asks for it.
+    #[must_use]
+    pub fn stock_outs(&self) -> String {
+        self.key("stockouts")
+    }
+
     /// HASH operation id → operation.
     #[must_use]
     pub fn ops(&self) -> String {

@@ -60,7 +60,7 @@ scripts! {
     /// Leases jobs to a worker.
     RESERVE = "reserve" ["queue.lua", "lease.lua", "reserve.lua"];
     /// Applies what reserved jobs came to, and reserves the next.
-    SETTLE = "settle" ["queue.lua", "lease.lua", "settle.lua"];
+    SETTLE = "settle" ["queue.lua", "lease.lua", "stock.lua", "settle.lua"];
     /// Writes down a status in the middle of a step, under the step's lease.
     CHECKPOINT = "checkpoint" ["queue.lua", "checkpoint.lua"];
     /// Extends leases.

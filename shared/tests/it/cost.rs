@@ -1,7 +1,8 @@
 //! What each script costs in billed commands: exactly what its header declares.
 
 use shared::clock::Millis;
-use shared::model::{Desired, OperationKind, Status};
+use shared::envs::EnvsKey;
+use shared::model::{Desired, EnvVar, OperationKind, Status};
 use shared::queue::{
     BATCH, Job, JobId, JobKind, JobState, Queue, QueueAdmin, QueueStats, Scope, Verdict,
 };
@@ -73,6 +74,14 @@ async fn accepting_costs_what_its_header_declares(rig: Rig) {
     let (store, spec) = (rig.store(), spec("alpha"));
     store.create(&self::spec("warm")).await.unwrap();
     assert_eq!(cost(&rig, store.create(&spec)).await.0, 9, "a new instance");
+    let sealing = store.clone().with_envs_key(EnvsKey::derive("secret"));
+    let secretive = self::spec("secretive");
+    let envs = [EnvVar {
+        key: "A".into(),
+        value: "b".into(),
+    }];
+    let (billed, _) = cost(&rig, sealing.create_with_envs(&secretive, &envs)).await;
+    assert_eq!(billed, 9 + 1, "a new instance with variables");
     let (billed, taken) = cost(&rig, store.create(&self::spec("alpha"))).await;
     assert_eq!(taken.unwrap(), Accepted::NameTaken(spec.id.to_string()));
     assert_eq!(billed, 5, "a taken name");

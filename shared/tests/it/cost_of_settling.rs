@@ -1,6 +1,8 @@
 //! What settling costs in billed commands: exactly what its header declares.
 
+use shared::model::{BillingMode, Offer};
 use shared::queue::{BATCH, Settlement, Verdict, Write};
+use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
 use crate::rig::{LONG_LEASE, Rig, Trouble};
@@ -103,6 +105,14 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     let release_name = || Write::ReleaseName("alpha".into(), spec.id.clone());
     rig.store().create(&spec).await.unwrap();
     let _ = reserve(&session, 10).await;
+    let offer = Offer {
+        product_id: "p".into(),
+        product_name: "n".into(),
+        cluster_id: "c".into(),
+        region: "r".into(),
+        billing_mode: BillingMode::Spot,
+        unit_price: 1,
+    };
     let cases: Vec<(&str, u64, Vec<Write>)> = vec![
         ("nothing", 0, vec![]),
         ("a status", 1, vec![status()]),
@@ -119,6 +129,32 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             "a name that it does not hold any more",
             1,
             vec![release_name()],
+        ),
+        (
+            "the variables of two instances",
+            1,
+            vec![
+                Write::ForgetEnvs(spec.id.clone()),
+                Write::ForgetEnvs(spec.id.clone()),
+            ],
+        ),
+        (
+            "two notes of stock",
+            2,
+            vec![
+                Write::Stock(StockNote::sold_out(&offer)),
+                Write::Stock(StockNote::boot_failed(&offer)),
+            ],
+        ),
+        (
+            "a note that changes nothing",
+            1,
+            vec![Write::Stock(StockNote::sold_out(&offer))],
+        ),
+        (
+            "a note of success",
+            2,
+            vec![Write::Stock(StockNote::booted(&offer))],
         ),
         (
             "two follow-up jobs",

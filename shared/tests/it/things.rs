@@ -5,7 +5,8 @@ use std::time::Duration;
 use shared::clock::Millis;
 use shared::model::spec::Request;
 use shared::model::{
-    BillingMode, Desired, Event, EventId, EventKind, InstanceId, OperationId, OperationKind, Spec,
+    BillingMode, CreateOptions, Desired, Event, EventId, EventKind, InstanceId, OperationId,
+    OperationKind, Spec,
 };
 use shared::queue::{Delivery, Exchange, Job, Queue, Reservation, Settlement, Verdict};
 
@@ -49,6 +50,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         kind,
         at: Millis(1),
         webhook_url: None,
+        health_check: None,
     }
 }
 
@@ -63,6 +65,7 @@ pub(crate) fn spec(name: &str) -> Spec {
         rootfs_size: 60,
         region: None,
         billing_mode: BillingMode::Spot,
+        options: CreateOptions::default(),
         webhook_url: None,
         desired: Desired::Running,
         generation: 1,

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use shared::config::{
-    Common, CommonArgs, ConfigCommand, ConfigError, Reader, RedisArgs, RedisConfig, Secret,
+    Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, Reader, RedisArgs, RedisConfig,
+    Secret,
 };
+use shared::envs::EnvsKey;
 use url::Url;
 
 pub use self::reconcile::ReconcileConfig;
@@ -77,6 +79,8 @@ struct WorkerArgs {
     #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value = "3")]
     job_max_attempts: String,
     #[command(flatten)]
+    envs: EnvsArgs,
+    #[command(flatten)]
     reconcile: ReconcileArgs,
     #[command(flatten)]
     webhook: WebhookArgs,
@@ -89,6 +93,8 @@ pub struct WorkerConfig {
     pub common: Common,
     /// Which Redis.
     pub redis: RedisConfig,
+    /// Decrypts the environment variables of callers.
+    pub envs_key: Option<EnvsKey>,
     /// The provider.
     pub novita: NovitaConfig,
     /// Jobs worked on at a time.
@@ -160,6 +166,7 @@ impl WorkerArgs {
         let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
         let max_attempts = reader.int("JOB_MAX_ATTEMPTS", &self.job_max_attempts, 1..=100);
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
+        let envs_key = self.envs.read(reader, common.environment, prefix);
         let reconcile = self.reconcile.read(reader, prefix, write_timeout);
         let webhook = self.webhook.read(reader, common.environment);
         let longest = [
@@ -176,6 +183,7 @@ impl WorkerArgs {
         Some(WorkerConfig {
             common,
             redis: redis?,
+            envs_key,
             novita: NovitaConfig {
                 api_key: api_key?,
                 base_url: base_url?,

@@ -42,10 +42,13 @@ pub(super) struct ReconcileArgs {
     /// Longest time from running to ready, in ms (30000 to 1800000)
     #[arg(long, env = "HEALTH_CHECK_MAX_WAIT_TIME_MS", default_value = "300000")]
     health_check_max_wait_time_ms: String,
-    /// Region for requests that name none
+    /// How long the provider's lists of clusters and products are reused, in seconds (1 to 300)
+    #[arg(long, env = "PRODUCT_CACHE_TTL", default_value = "15")]
+    product_cache_ttl: String,
+    /// Region that goes first among equal offers
     #[arg(long, env = "DEFAULT_REGION", default_value = "CN-HK-01")]
     default_region: String,
-    /// Regions to try after that, in order, separated by commas
+    /// Further regions to order from, in order, separated by commas
     #[arg(
         long,
         env = "REGION_FALLBACK",
@@ -87,7 +90,9 @@ pub struct ReconcileConfig {
     pub health_delay: Duration,
     /// Longest time from running to ready.
     pub health_max: Duration,
-    /// Regions in the order to try for a request that names none.
+    /// How long the provider's lists of clusters and products are reused.
+    pub catalog_ttl: Duration,
+    /// Regions to order from for a request that names none; the first goes first among equal offers.
     pub regions: Vec<String>,
     /// This deployment's tag.
     pub deployment: DeploymentId,
@@ -156,6 +161,7 @@ impl ReconcileArgs {
                 &self.health_check_max_wait_time_ms,
                 30_000..=1_800_000,
             ),
+            catalog_ttl: reader.seconds("PRODUCT_CACHE_TTL", &self.product_cache_ttl, 1..=300),
             regions: self.regions(reader),
             deployment: self.deployment(reader, prefix),
             marker_secret,

@@ -106,6 +106,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// A change that takes effect when the step is settled.
+    pub(super) fn write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
     /// Appends an event to the log and, when its kind is told to callers, enqueues its webhook.
     pub(super) fn event(&mut self, kind: EventKind, reason: impl Into<String>, data: Value) {
         self.status.events += 1;
@@ -153,6 +158,13 @@ impl<'a> Draft<'a> {
             self.spec.name.clone(),
             self.spec.id.clone(),
         ));
+    }
+
+    /// Nothing will be ordered for it any more.
+    pub(super) fn forget_envs(&mut self) {
+        if self.spec.options.has_envs {
+            self.writes.push(Write::ForgetEnvs(self.spec.id.clone()));
+        }
     }
 
     /// Nothing of the instance is left: it leaves the listing.

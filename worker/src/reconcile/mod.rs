@@ -2,6 +2,7 @@
 //!
 //! Read `plan` first: it decides what the step is. The other modules do it.
 
+mod checks;
 mod draft;
 mod facts;
 mod find;
@@ -14,7 +15,10 @@ mod order;
 mod plan;
 mod power;
 mod remove;
+mod request;
 mod search;
+mod stock;
+mod template;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +33,7 @@ use shared::store::{Record, Store, StoreError};
 use self::draft::Draft;
 pub(crate) use self::notify::Notifier;
 use self::plan::{Step, plan};
+use crate::catalog::Catalog;
 use crate::config::ReconcileConfig;
 use crate::marker::Marker;
 use crate::novita::Novita;
@@ -47,6 +52,7 @@ pub(crate) struct Reconciler<N> {
     pub(crate) store: Store,
     pub(crate) queue: Queue,
     pub(crate) provider: Arc<Provider<N>>,
+    pub(crate) catalog: Catalog,
     pub(crate) outbound: Outbound,
     pub(crate) notifier: Notifier,
     pub(crate) config: ReconcileConfig,
@@ -142,7 +148,7 @@ fn unreadable(job: Reservation, instance: &InstanceId, error: &StoreError) -> Se
     tracing::error!(%instance, %error, "the record cannot be read");
     let after = match error {
         StoreError::Redis(_) => UNANSWERED,
-        StoreError::Corrupt { .. } => UNREADABLE,
+        _ => UNREADABLE,
     };
     job.settle(
         Verdict::Retry {
@@ -161,7 +167,9 @@ fn failure(code: &str, message: impl Into<String>) -> Failure {
 pub(crate) mod testing {
     use shared::clock::Millis;
     use shared::model::spec::Request;
-    use shared::model::{BillingMode, Desired, InstanceId, OperationId, OperationKind, Spec};
+    use shared::model::{
+        BillingMode, CreateOptions, Desired, InstanceId, OperationId, OperationKind, Spec,
+    };
 
     /// A spec for tests that care about little of it.
     pub(crate) fn spec(desired: Desired) -> Spec {
@@ -174,6 +182,7 @@ pub(crate) mod testing {
             rootfs_size: 60,
             region: None,
             billing_mode: BillingMode::Spot,
+            options: CreateOptions::default(),
             webhook_url: None,
             desired,
             generation: 1,
@@ -183,6 +192,7 @@ pub(crate) mod testing {
                 kind: OperationKind::Create,
                 at: Millis(1),
                 webhook_url: None,
+                health_check: None,
             },
         }
     }

@@ -54,6 +54,7 @@ impl Draft<'_> {
         let kind = if self.status.pending_boot().is_some() {
             EventKind::Started
         } else {
+            self.note_boot();
             EventKind::Ready
         };
         self.event(kind, reason, json!({ "portMappings": mappings }));
@@ -66,6 +67,7 @@ impl Draft<'_> {
     pub(super) fn discard(&mut self, reason: Failure) -> Next {
         let data = json!({ "code": reason.code, "novitaInstanceId": self.status.provider_id() });
         self.event(EventKind::AttemptDiscarded, reason.message.clone(), data);
+        self.note_failed_boot(&reason);
         self.move_attempt(AttemptState::Discarding, Some(reason));
         Next::NOW
     }
@@ -138,6 +140,7 @@ impl Draft<'_> {
                 self.end_operation(OperationState::Failed, Some(error));
             }
         }
+        self.forget_envs();
         self.close();
         self.release_name();
     }
@@ -151,6 +154,7 @@ impl Draft<'_> {
             json!({ "code": reason.code }),
         );
         self.end_operation(OperationState::Failed, Some(reason));
+        self.forget_envs();
         self.release_name();
     }
 

@@ -6,14 +6,12 @@ use serde_json::json;
 use shared::model::status::Health;
 use shared::model::{EventKind, ProviderFacts, Status};
 
+use super::checks::Checks;
 use super::draft::{Draft, Next};
 use super::remove::{provider_id, without_id};
 use super::{Reconciler, facts, failure};
-use crate::health::{self, Endpoint, EndpointKind, OverallStatus};
+use crate::health::{self, OverallStatus};
 use crate::novita::{Instance, Novita, NovitaError, ProviderStatus};
-
-/// The longest wait between two health checks.
-const HEALTH_WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl<N: Novita> Reconciler<N> {
     /// Asks the provider how the current attempt is.
@@ -76,9 +74,11 @@ impl<N: Novita> Reconciler<N> {
             draft.status.timestamps.running = Some(now);
             draft.event(EventKind::Running, "the provider says it runs", json!({}));
         }
-        let endpoints = endpoints(draft);
+        let checks = Checks::of(draft.spec, &self.config);
+        let endpoints = checks.endpoints(&draft.status);
         let ordered = draft.status.current().map_or(0, |attempt| attempt.ports);
-        if endpoints.is_empty() && ordered == 0 {
+        let expected = checks.wanted(ordered);
+        if endpoints.is_empty() && expected == 0 {
             draft.ready("it runs and has no endpoint to check");
             return Next::In(self.config.poll_slow);
         }
@@ -86,9 +86,9 @@ impl<N: Novita> Reconciler<N> {
             let (reason, data) = ("its endpoints are being checked", json!({}));
             draft.event(EventKind::HealthChecking, reason, data);
         }
-        let report = health::check(&self.outbound, &endpoints, self.config.health_timeout).await;
+        let report = health::check(&self.outbound, &endpoints, checks.timeout).await;
         // Endpoints may show later than the word `running`.
-        let all_show = endpoints.len() >= ordered as usize;
+        let all_show = endpoints.len() >= expected;
         let all_healthy = report
             .as_ref()
             .is_some_and(|report| report.overall_status == OverallStatus::Healthy);
@@ -99,16 +99,22 @@ impl<N: Novita> Reconciler<N> {
         });
         health.checks += 1;
         health.report = report.and_then(|report| serde_json::to_value(report).ok());
-        let (checks, waited) = (health.checks, now.since(health.started_at));
+        let (made, waited) = (health.checks, now.since(health.started_at));
         if all_show && all_healthy {
             draft.ready("it runs and every health check passed");
             return Next::In(self.config.poll_slow);
         }
-        self.not_healthy(draft, checks, Duration::from_millis(waited))
+        self.not_healthy(draft, &checks, made, Duration::from_millis(waited))
     }
 
-    fn not_healthy(&self, draft: &mut Draft<'_>, checks: u32, waited: Duration) -> Next {
-        if waited > self.config.health_max {
+    fn not_healthy(
+        &self,
+        draft: &mut Draft<'_>,
+        checks: &Checks,
+        made: u32,
+        waited: Duration,
+    ) -> Next {
+        if waited > checks.max_wait {
             let message = format!(
                 "its endpoints did not get healthy within {} s",
                 waited.as_secs()
@@ -121,8 +127,7 @@ impl<N: Novita> Reconciler<N> {
             }
             return draft.discard(reason);
         }
-        let doublings = checks.min(self.config.health_attempts).saturating_sub(1);
-        Next::In((self.config.health_delay * 2_u32.pow(doublings)).min(HEALTH_WAIT_MAX))
+        Next::In(checks.wait(made))
     }
 }
 
@@ -205,27 +210,6 @@ pub(super) fn drifted(draft: &mut Draft<'_>, before: Option<&ProviderFacts>) {
         reason,
         json!({ "providerStatus": word }),
     );
-}
-
-fn endpoints(draft: &Draft<'_>) -> Vec<Endpoint> {
-    let mappings = draft
-        .status
-        .provider
-        .as_ref()
-        .map(|facts| facts.port_mappings.as_slice());
-    mappings
-        .unwrap_or_default()
-        .iter()
-        .map(|mapping| Endpoint {
-            port: mapping.port,
-            kind: if mapping.kind == "http" {
-                EndpointKind::Http
-            } else {
-                EndpointKind::Tcp
-            },
-            endpoint: mapping.endpoint.clone(),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,16 @@
-//! Which product to order: the cheapest that really fits, and the same one every time.
+//! Which offer to order: the best that really fits, and the same one every time.
 
-use shared::model::{BillingMode, Offer, Spec};
+mod log;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use shared::clock::Millis;
+use shared::model::{BillingMode, Offer, Prefer, Spec};
 
 use crate::novita::{BillingMode as NovitaBilling, Cluster, Inventory, Product};
 
@@ -8,6 +18,8 @@ use crate::novita::{BillingMode as NovitaBilling, Cluster, Inventory, Product};
 const FREE_DISK_GB: u64 = 60;
 /// Price of one more GB for one day, in 1/100 000 US dollars (Novita pricing guide: $0.005).
 const DISK_GB_DAY: u64 = 500;
+/// What a steadier offer may cost, in percent of the cheapest.
+const STEADY_PERCENT: u128 = 105;
 
 /// The region code in a cluster's or product's region name: `US-CA-06 (California)` → `US-CA-06`.
 pub(super) fn region_code(name: &str) -> &str {
@@ -29,68 +41,181 @@ pub(super) fn billing(mode: BillingMode) -> NovitaBilling {
     }
 }
 
-/// The offers for a spec among a cluster's products, best first.
-///
-/// The provider's name filter is fuzzy: when any product has exactly the wanted name, only those
-/// count. Order: total price, stock, memory, CPUs, id; so that equals are always decided alike.
-pub(super) fn rank(
-    spec: &Spec,
-    region: &str,
-    cluster: &Cluster,
-    products: &[Product],
-) -> Vec<Offer> {
-    let exact: Vec<&Product> = products
-        .iter()
-        .filter(|p| p.name.eq_ignore_ascii_case(&spec.product_name))
-        .collect();
-    let candidates = if exact.is_empty() {
-        products.iter().collect()
-    } else {
-        exact
-    };
-    let mut fitting: Vec<(&Product, u64)> = candidates
-        .into_iter()
-        .filter(|product| fits(spec, region, product))
-        .filter_map(|product| Some((product, unit_price(spec.billing_mode, product)?)))
-        .collect();
-    fitting.sort_by(|(a, a_price), (b, b_price)| {
-        hourly(spec, *a_price)
-            .cmp(&hourly(spec, *b_price))
-            .then(stock(b).cmp(&stock(a)))
-            .then(b.memory_per_gpu.cmp(&a.memory_per_gpu))
-            .then(b.cpu_per_gpu.cmp(&a.cpu_per_gpu))
-            .then_with(|| a.id.cmp(&b.id))
-    });
-    fitting
-        .into_iter()
-        .map(|(product, unit_price)| Offer {
-            product_id: product.id.clone(),
-            product_name: product.name.clone(),
-            cluster_id: cluster.id.clone(),
-            region: region.to_owned(),
-            billing_mode: spec.billing_mode,
-            unit_price,
-        })
-        .collect()
+/// What one allowed region has.
+#[derive(Debug, Clone)]
+pub(super) struct Shelf {
+    /// Its code.
+    pub(super) region: String,
+    /// Regions of a lower group are preferred, whatever they cost.
+    pub(super) group: usize,
+    /// The provider's cluster there.
+    pub(super) cluster_id: String,
+    /// How what is asked for is paid for.
+    pub(super) billing: BillingMode,
+    /// What the provider listed.
+    pub(super) products: Arc<Vec<Product>>,
 }
 
-fn fits(spec: &Spec, region: &str, product: &Product) -> bool {
-    let disk = spec.rootfs_size;
+/// What is remembered of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// Nothing bad.
+    Clean,
+    /// It was ordered for this instance and never got ready: the last to be tried again.
+    Failed,
+    /// It was refused to this instance a moment ago.
+    Refused,
+    /// Nobody is to ask for it before this time.
+    StockedOut(Millis),
+}
+
+/// Why an offer does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Why {
+    OtherName,
+    RegionNotAllowed,
+    NoCluster,
+    NotListed,
+    NotDeployable,
+    NoStock,
+    WrongBilling,
+    NoPrice,
+    DiskTooSmall,
+    DiskTooLarge,
+    TooExpensive,
+    RefusedBefore,
+    StockedOutUntil(Millis),
+}
+
+/// An offer that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ranked {
+    pub(super) offer: Offer,
+    /// What an hour costs in all, in 1/2 400 000 US dollars.
+    total: u64,
+    stock: u8,
+    memory: u32,
+    cpu: u32,
+    has_failed: bool,
+    group: usize,
+    /// Of its region, in the order of the shelves.
+    position: usize,
+}
+
+/// An offer that does not count, or a region without any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) region: String,
+    pub(super) billing: BillingMode,
+    pub(super) product_id: Option<String>,
+    pub(super) why: Why,
+}
+
+/// All offers of a search, best first, and why the others are not among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ranking {
+    pub(super) offers: Vec<Ranked>,
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// Ranks what is on the shelves.
+///
+/// The provider's name filter is fuzzy: when any product has exactly the wanted name, only those
+/// count. Order: what never failed here, the caller's order of regions, total price, stock, memory,
+/// CPUs, order of regions, ids; so that equals are always decided alike. Who prefers it steady gets the
+/// best stocked of those that cost hardly more than the cheapest.
+pub(super) fn rank(spec: &Spec, shelves: &[Shelf], past: impl Fn(&Offer) -> Past) -> Ranking {
+    let has_name = |product: &Product| product.name.eq_ignore_ascii_case(&spec.product_name);
+    let is_exact = shelves
+        .iter()
+        .any(|shelf| shelf.products.iter().any(has_name));
+    let mut ranking = Ranking::default();
+    for (position, shelf) in shelves.iter().enumerate() {
+        for product in shelf.products.iter() {
+            let judged = if is_exact && !has_name(product) {
+                Err(Why::OtherName)
+            } else {
+                judge(spec, shelf, product, &past)
+            };
+            match judged {
+                Ok(ranked) => ranking.offers.push(Ranked { position, ..ranked }),
+                Err(why) => ranking.rejected.push(Rejected {
+                    region: shelf.region.clone(),
+                    billing: shelf.billing,
+                    product_id: Some(product.id.clone()),
+                    why,
+                }),
+            }
+        }
+    }
+    sort(&mut ranking.offers, spec.options.prefer);
+    ranking
+}
+
+/// Whether a product can be ordered as it is wanted.
+fn judge(
+    spec: &Spec,
+    shelf: &Shelf,
+    product: &Product,
+    past: impl Fn(&Offer) -> Past,
+) -> Result<Ranked, Why> {
+    let unit_price = fits(spec, shelf, product)?;
+    let total = hourly(spec, unit_price);
+    let limit = spec.options.max_price_per_hour;
+    if limit.is_some_and(|limit| u128::from(total) > u128::from(limit) * 24) {
+        return Err(Why::TooExpensive);
+    }
+    let offer = Offer {
+        product_id: product.id.clone(),
+        product_name: product.name.clone(),
+        cluster_id: shelf.cluster_id.clone(),
+        region: shelf.region.clone(),
+        billing_mode: shelf.billing,
+        unit_price,
+    };
+    let has_failed = match past(&offer) {
+        Past::Clean => false,
+        Past::Failed => true,
+        Past::Refused => return Err(Why::RefusedBefore),
+        Past::StockedOut(until) => return Err(Why::StockedOutUntil(until)),
+    };
+    Ok(Ranked {
+        offer,
+        total,
+        stock: stock(product),
+        memory: product.memory_per_gpu,
+        cpu: product.cpu_per_gpu,
+        has_failed,
+        group: shelf.group,
+        position: 0,
+    })
+}
+
+/// The unit price of a product that the provider would sell as it is wanted.
+fn fits(spec: &Spec, shelf: &Shelf, product: &Product) -> Result<u64, Why> {
     let is_sold_so = product.billing_methods.is_empty()
-        || product
-            .billing_methods
-            .contains(&billing(spec.billing_mode));
+        || product.billing_methods.contains(&billing(shelf.billing));
     let is_here = product.regions.is_empty()
         || product
             .regions
             .iter()
-            .any(|name| region_code(name) == region);
-    product.available_deploy
-        && product.inventory_state != Inventory::None
-        && is_sold_so
-        && is_here
-        && disk >= product.min_root_fs
-        && (product.max_root_fs == 0 || disk <= product.max_root_fs)
+            .any(|name| region_code(name) == shelf.region);
+    let disk = spec.rootfs_size;
+    let rules = [
+        (is_here, Why::RegionNotAllowed),
+        (product.available_deploy, Why::NotDeployable),
+        (product.inventory_state != Inventory::None, Why::NoStock),
+        (is_sold_so, Why::WrongBilling),
+        (disk >= product.min_root_fs, Why::DiskTooSmall),
+        (
+            product.max_root_fs == 0 || disk <= product.max_root_fs,
+            Why::DiskTooLarge,
+        ),
+    ];
+    match rules.into_iter().find(|(holds, _)| !holds) {
+        Some((_, why)) => Err(why),
+        None => unit_price(shelf.billing, product).ok_or(Why::NoPrice),
+    }
 }
 
 /// The price of the wanted billing mode, never that of another; a price of zero is no price.
@@ -105,7 +230,10 @@ fn unit_price(mode: BillingMode, product: &Product) -> Option<u64> {
 /// What an hour costs in all, in 1/2 400 000 US dollars: exact in integers, disk included.
 fn hourly(spec: &Spec, unit_price: u64) -> u64 {
     let disk = u64::from(spec.rootfs_size).saturating_sub(FREE_DISK_GB);
-    u64::from(spec.gpu_num) * unit_price * 24 + disk * DISK_GB_DAY
+    let gpus = u64::from(spec.gpu_num) * 24;
+    unit_price
+        .saturating_mul(gpus)
+        .saturating_add(disk * DISK_GB_DAY)
 }
 
 fn stock(product: &Product) -> u8 {
@@ -117,123 +245,37 @@ fn stock(product: &Product) -> u8 {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use shared::model::Desired;
-
-    use super::*;
-    use crate::novita::HundredThousandthsUsd;
-    use crate::reconcile::testing::spec;
-
-    fn product(id: &str, spot: u64) -> Product {
-        Product {
-            id: id.into(),
-            name: "RTX 4090 24GB".into(),
-            available_deploy: true,
-            inventory_state: Inventory::Normal,
-            min_root_fs: 10,
-            max_root_fs: 1900,
-            regions: vec!["CN-HK-01 (Hong Kong)".into()],
-            price: Some(HundredThousandthsUsd(spot * 2)),
-            spot_price: Some(HundredThousandthsUsd(spot)).filter(|price| price.0 > 0),
-            billing_methods: vec![NovitaBilling::OnDemand, NovitaBilling::Spot],
-            memory_per_gpu: 62,
-            cpu_per_gpu: 16,
-            ..Product::default()
-        }
+fn sort(offers: &mut [Ranked], prefer: Prefer) {
+    let class = |ranked: &Ranked| (ranked.has_failed, ranked.group);
+    let mut cheapest = std::collections::BTreeMap::new();
+    for ranked in &*offers {
+        let least = cheapest.entry(class(ranked)).or_insert(ranked.total);
+        *least = (*least).min(ranked.total);
     }
-
-    fn ranked(products: &[Product]) -> Vec<String> {
-        let cluster = Cluster {
-            id: "cn-hongkong-1".into(),
-            name: "CN-HK-01 (Hong Kong)".into(),
-            ..Cluster::default()
+    let is_close = |ranked: &Ranked| {
+        let least = cheapest.get(&class(ranked)).copied().unwrap_or_default();
+        u128::from(ranked.total) * 100 <= u128::from(least) * STEADY_PERCENT
+    };
+    offers.sort_by_cached_key(|ranked| {
+        let steadiness = match prefer {
+            Prefer::Price => None,
+            Prefer::Steady => Some((!is_close(ranked), steady_stock(ranked, is_close(ranked)))),
         };
-        let offers = rank(&spec(Desired::Running), "CN-HK-01", &cluster, products);
-        offers.into_iter().map(|offer| offer.product_id).collect()
-    }
-
-    #[test]
-    fn the_cheapest_wins_and_equals_are_decided_by_stock_then_size_then_id() {
-        let high = Product {
-            inventory_state: Inventory::High,
-            ..product("high", 20)
-        };
-        let roomy = Product {
-            memory_per_gpu: 96,
-            ..product("roomy", 20)
-        };
-        let order = ranked(&[
-            product("b", 20),
-            product("a", 20),
-            roomy,
-            high,
-            product("dear", 30),
-        ]);
-        assert_eq!(order, ["high", "roomy", "a", "b", "dear"]);
-    }
-
-    #[test]
-    fn what_cannot_be_had_never_wins_however_cheap() {
-        let gone = Product {
-            available_deploy: false,
-            ..product("undeployable", 1)
-        };
-        let empty = Product {
-            inventory_state: Inventory::None,
-            ..product("empty", 1)
-        };
-        let unsold = Product {
-            billing_methods: vec![NovitaBilling::OnDemand],
-            ..product("unsold", 1)
-        };
-        let elsewhere = Product {
-            regions: vec!["US-CA-06".into()],
-            ..product("elsewhere", 1)
-        };
-        let small = Product {
-            max_root_fs: 20,
-            ..product("small", 1)
-        };
-        let free = product("free", 0);
-        let order = ranked(&[
-            gone,
-            empty,
-            unsold,
-            elsewhere,
-            small,
-            free,
-            product("real", 50),
-        ]);
-        assert_eq!(order, ["real"]);
-    }
-
-    #[test]
-    fn a_variant_of_the_name_counts_only_when_nothing_has_the_name_itself() {
-        let variant = Product {
-            name: "RTX 4090 24GB OC".into(),
-            ..product("variant", 1)
-        };
-        assert_eq!(ranked(&[variant.clone(), product("exact", 50)]), ["exact"]);
-        assert_eq!(ranked(&[variant]), ["variant"]);
-    }
-
-    #[test]
-    fn a_cluster_is_found_by_its_name_and_never_made_from_it() {
-        let cluster = |id: &str, name: &str| Cluster {
-            id: id.into(),
-            name: name.into(),
-            ..Cluster::default()
-        };
-        let clusters = [
-            cluster("cn-hongkong-1", "CN-HK-01 (Hong Kong)"),
-            cluster("us-ca-6", "US-CA-06"),
-        ];
-        assert_eq!(
-            cluster_of("CN-HK-01", &clusters).unwrap().id,
-            "cn-hongkong-1"
+        let merits = (
+            Reverse(ranked.stock),
+            Reverse(ranked.memory),
+            Reverse(ranked.cpu),
         );
-        assert_eq!(cluster_of("US-CA-06", &clusters).unwrap().id, "us-ca-6");
-        assert!(cluster_of("EU-DE-01", &clusters).is_none());
-    }
+        let ids = (
+            ranked.offer.product_id.clone(),
+            ranked.offer.cluster_id.clone(),
+        );
+        let place = (ranked.position, ids);
+        (class(ranked), steadiness, ranked.total, merits, place)
+    });
+}
+
+/// Beyond the close ones price comes first again.
+fn steady_stock(ranked: &Ranked, is_close: bool) -> Reverse<u8> {
+    Reverse(if is_close { ranked.stock } else { 0 })
 }

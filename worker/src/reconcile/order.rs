@@ -2,21 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
 use serde_json::json;
 use shared::model::operation::Failure;
-use shared::model::{Attempt, AttemptState, EventKind, Offer, Spec};
-use shared::queue::Checkpoint;
+use shared::model::{Attempt, AttemptState, EventKind};
+use shared::queue::{Checkpoint, Write};
 
 use super::draft::{Draft, Next};
 use super::leftovers::{Left, take_in};
 use super::moves::code_of;
-use super::offers::billing;
-use super::search::{Found, Obstacle};
+use super::offers::Ranking;
+use super::request::create_request;
+use super::search::{Choice, Found, Obstacle};
 use super::{Lease, Reconciler, failure};
-use crate::novita::{CreateRequest, Env, Novita, NovitaError, ReasonClass, Refusal, Template};
+use crate::novita::{Novita, NovitaError, ReasonClass, Refusal, Template};
 
 /// Before a catalogue that does not know the product is believed.
-const CATALOGUE_DOUBT: Duration = Duration::from_secs(5);
+pub(super) const CATALOGUE_DOUBT: Duration = Duration::from_secs(5);
 /// Refusals in a row that are followed at once by the next offer; further ones pause first.
 const REFUSALS_AT_ONCE: usize = 8;
 /// That pause.
@@ -50,12 +52,16 @@ impl<N: Novita> Reconciler<N> {
             Err(obstacle) => Err(obstacle),
         };
         match found {
-            Ok((template, Found::Best(offer))) => {
-                self.send_order(draft, lease, offer, &template).await
+            Ok((template, Found::Best(choice))) => {
+                self.send_order(draft, lease, *choice, &template).await
             }
-            Ok((_, Found::SoldOut)) => sold_out(draft),
-            Ok((_, Found::NoSuchProduct)) => no_such_product(draft),
+            Ok((_, Found::SoldOut(ranking))) => sold_out(draft, &ranking),
+            Ok((_, Found::NoSuchProduct(ranking))) => no_such_product(draft, &ranking),
             Err(Obstacle::Definite(reason)) => draft.fail(reason),
+            Err(Obstacle::Passing(reason)) => {
+                draft.setback(reason);
+                Next::In(RESCAN)
+            }
             Err(Obstacle::Provider(error)) => draft.provider_setback(&error),
         }
     }
@@ -73,7 +79,7 @@ impl<N: Novita> Reconciler<N> {
         if waited < self.config.operation_max {
             return None;
         }
-        let regions: Vec<&str> = self.regions(draft.spec).collect();
+        let regions = self.regions(draft.spec);
         let last = draft.status.last_error.as_ref();
         Some(failure(
             "NO_OPTIMAL_PRODUCT_ANY_REGION",
@@ -91,7 +97,7 @@ impl<N: Novita> Reconciler<N> {
         &self,
         draft: &mut Draft<'_>,
         lease: &Lease<'_>,
-        offer: Offer,
+        choice: Choice,
         template: &Template,
     ) -> Next {
         // Before the intent, so that no order is ever unclear only because it was held back.
@@ -99,6 +105,11 @@ impl<N: Novita> Reconciler<N> {
             Ok(permit) => permit,
             Err(held) => return draft.provider_setback(&held.into()),
         };
+        let Choice {
+            offer,
+            ranking,
+            delivered,
+        } = choice;
         let number = draft
             .status
             .attempts
@@ -144,13 +155,19 @@ impl<N: Novita> Reconciler<N> {
             // over. The order is not sent; it is looked for like any whose fate is unknown.
             return Next::In(FIRST_LOOK);
         }
+        let mut data = ranking.log();
+        data.extend([
+            ("offer".to_owned(), json!(offer)),
+            ("attempt".to_owned(), json!(number)),
+            ("marker".to_owned(), json!(name)),
+        ]);
         draft.event(
             EventKind::OfferChosen,
             format!(
-                "{} in {} is the cheapest that fits",
+                "{} in {} is the best offer that fits",
                 offer.product_name, offer.region
             ),
-            json!({ "offer": offer, "attempt": number, "marker": name }),
+            data.into(),
         );
         let request = create_request(
             draft.spec,
@@ -162,34 +179,13 @@ impl<N: Novita> Reconciler<N> {
         match self.provider.create(permit, &request).await {
             Ok(id) => {
                 draft.created(id.as_str(), "the provider accepted the order");
+                for note in delivered {
+                    draft.write(Write::Stock(note));
+                }
                 Next::NOW
             }
             Err(error) => order_failed(draft, &error),
         }
-    }
-
-    /// The template's variables, and ours, by which the instance is recognised.
-    fn envs(&self, marker: &crate::marker::Marker, template: &Template) -> Vec<Env> {
-        let ours = [
-            ("NGA_ID", Some(marker.instance_id().to_string())),
-            ("NGA_DEPLOYMENT", Some(marker.deployment.to_string())),
-            (
-                "NGA_SIG",
-                self.config
-                    .marker_secret
-                    .as_ref()
-                    .and_then(|s| marker.signature(s)),
-            ),
-        ];
-        let is_ours = |env: &&Env| ours.iter().all(|(key, _)| env.key != *key);
-        let mut envs: Vec<Env> = template.envs.iter().filter(is_ours).cloned().collect();
-        envs.extend(ours.into_iter().filter_map(|(key, value)| {
-            Some(Env {
-                key: key.to_owned(),
-                value: value?,
-            })
-        }));
-        envs
     }
 }
 
@@ -216,6 +212,7 @@ fn order_failed(draft: &mut Draft<'_>, error: &NovitaError) -> Next {
 /// The provider said no: another offer, or none.
 fn refused(draft: &mut Draft<'_>, refusal: &Refusal, reason: Failure) -> Next {
     draft.move_attempt(AttemptState::Refused, Some(reason.clone()));
+    draft.note_refusal(&refusal.reason);
     draft.event(
         EventKind::OfferRefused,
         reason.message.clone(),
@@ -251,17 +248,21 @@ fn waited(draft: &Draft<'_>) -> u64 {
         .map_or(0, |first| draft.now.since(first))
 }
 
-fn sold_out(draft: &mut Draft<'_>) -> Next {
-    let message = "no region has the product in stock at the moment";
+fn sold_out(draft: &mut Draft<'_>, ranking: &Ranking) -> Next {
+    let message = format!(
+        "no allowed region has an offer that fits at the moment ({})",
+        ranking.reasons()
+    );
     draft.setback(failure("NO_AVAILABLE_PRODUCTS", message));
-    Next::In(RESCAN)
+    Next::In(RESCAN.mul_f64(rand::rng().random_range(0.8..=1.2)))
 }
 
 /// One empty catalogue may be a hiccup; a second one, a while later, is an answer.
-fn no_such_product(draft: &mut Draft<'_>) -> Next {
+fn no_such_product(draft: &mut Draft<'_>, ranking: &Ranking) -> Next {
     let message = format!(
-        "no region offers a product named {:?}",
-        draft.spec.product_name
+        "no region offers a product named {:?} ({})",
+        draft.spec.product_name,
+        ranking.reasons()
     );
     let reason = failure("PRODUCT_NOT_FOUND", message);
     if waited(draft) >= CATALOGUE_DOUBT.as_millis() as u64 {
@@ -281,31 +282,5 @@ fn forget_old_attempts(draft: &mut Draft<'_>) {
             Some(oldest) => drop(attempts.remove(oldest)),
             None => return,
         }
-    }
-}
-
-fn create_request(
-    spec: &Spec,
-    offer: &Offer,
-    template: &Template,
-    name: String,
-    envs: Vec<Env>,
-) -> CreateRequest {
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    CreateRequest {
-        name,
-        product_id: offer.product_id.clone(),
-        cluster_id: offer.cluster_id.clone(),
-        gpu_num: spec.gpu_num,
-        rootfs_size: spec.rootfs_size,
-        image_url: template.image.clone(),
-        image_auth_id: given(&template.image_auth),
-        ports: template.ports.clone(),
-        envs,
-        tools: template.tools.clone(),
-        command: given(&template.start_command),
-        entrypoint: given(&template.entrypoint),
-        billing_mode: billing(offer.billing_mode),
-        min_cuda_version: given(&template.min_cuda_version),
     }
 }

@@ -5,16 +5,18 @@
   KEYS[7] ops    hash  operation id -> operation
   KEYS[8] index  zset  instance id by the time it was accepted (ms)
   KEYS[9] names  hash  name -> instance id
+  KEYS[10] envs  hash  instance id -> its environment variables, encrypted
   ARGV    instance id, expected spec ('' for a new instance), spec, name, operation id, operation,
-          job id, job body
+          job id, job body, encrypted variables of a new instance ('' for none)
   Returns { 'accepted' } | { 'conflict', current spec } | { 'name_taken', instance id }
   Repeatable: a request that was applied before is accepted again and changes nothing, also when a
   later wish has replaced it.
-  Commands: new instance 9; change 9, or 11 when its job waits; taken name 5; conflict 4;
+  Commands: new instance 9, + 1 when it has variables; change 9, or 11 when its job waits; taken name 5; conflict 4;
             + 1 when a sleeper is woken ]]
-local SPEC, OPS, INDEX, NAMES = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local SPEC, OPS, INDEX, NAMES, ENVS = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local id, expected, spec, name = take(), take(), take(), take()
 local operation_id, operation, job_id, job_body = take(), take(), take(), take()
+local envs = take()
 
 if expected == '' then
   local claimed = call('HSETNX', NAMES, name, id) == 1
@@ -26,6 +28,9 @@ if expected == '' then
   end
   if call('HSETNX', SPEC, id, spec) == 1 then
     call('ZADD', INDEX, num(now), id)
+    if envs ~= '' then
+      call('HSET', ENVS, id, envs)
+    end
   elseif claimed then
     -- A repeat that comes after the instance was deleted: the name is free and stays free.
     call('HDEL', NAMES, name)

@@ -7,7 +7,8 @@
   KEYS[9]  replies  hash  session -> "request|verdicts" of its last settle
   KEYS[10] index    zset  instance id by the time it was accepted (ms)
   KEYS[11] closed   zset  instance id by the time it was closed (ms)
-  KEYS[12...] events  list  of each instance that has new events, oldest first
+  KEYS[12...] events  list  of each instance that has new events, oldest first; also the hash of
+        variables (envs) and the hash of stock-outs, when there is something to change in them
 
   ARGV  session, request number, '1' if repeated, number of jobs
         per job: id, token, verdict, delay (ms), error, number of writes
@@ -18,6 +19,8 @@
           write    'status' instance id, status | 'op' operation id, operation |
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
                    'close' instance id, '' |
+                   'forget' index of the hash of variables in KEYS, instance id |
+                   'stock' index of the hash of stock-outs in KEYS, "word field" (see stock.lua) |
                    'job' id, body, delay (ms)
         then the reserve: token, count, lease_ms, as in reserve.lua whether it sleeps and was woken
   Returns { verdicts, and what a reserve returns... } where verdicts has one digit per job:
@@ -27,10 +30,11 @@
   Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
         good or begins anew, is kept (retry, dead, release), due now, delayed, dead, was late, was late
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
-        per name (1 when it was free), + 2 per closed instance; + those of an enqueue (less 2) when
-        there are follow-up jobs; + 1 when jobs became due that it did not reserve itself, + 1 per
-        sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased nothing, and one
-        more than the first when that was not applied ]]
+        per name (1 when it was free), + 2 per closed instance; + 1 when variables are forgotten; + 1
+        when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
+        enqueue (less 2) when there are follow-up jobs; + 1 when jobs became due that it did not reserve
+        itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
+        nothing, and one more than the first when that was not applied ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local EVENTS_KEPT = 500
 local LOG_KEPT = 2000
@@ -181,6 +185,7 @@ end
 
 -- What the jobs found out, before what says that they are over: an error half-way loses no result.
 local statuses, operations, follow_ups = {}, {}, {}
+local forgotten, notes, envs_key, stock_key = {}, {}, nil, nil
 for _, job in ipairs(mine) do
   for _, write in ipairs(job.writes) do
     if write.kind == 'status' then
@@ -200,6 +205,11 @@ for _, job in ipairs(mine) do
     elseif write.kind == 'close' then
       call('ZREM', INDEX, write.key)
       call('ZADD', CLOSED, num(now), write.key)
+    elseif write.kind == 'forget' then
+      envs_key, forgotten[#forgotten + 1] = KEYS[tonumber(write.key)], write.value
+    elseif write.kind == 'stock' then
+      local word, field = string.match(write.value, '^(%a+) (.*)$')
+      stock_key, notes[#notes + 1] = KEYS[tonumber(write.key)], { word = word, field = field }
     elseif write.kind == 'job' then
       local due = write.delay > 0 and now + write.delay or 0
       follow_ups[#follow_ups + 1] = { id = write.key, body = write.value, due = due }
@@ -211,6 +221,13 @@ if #statuses > 0 then
 end
 if #operations > 0 then
   call('HSET', OPS, unpack(operations))
+end
+if envs_key then
+  billed = billed + 1
+  redis.pcall('HDEL', envs_key, unpack(forgotten))
+end
+if stock_key then
+  note_stock(stock_key, notes)
 end
 if #dropped > 0 then
   call('HDEL', JOBS, unpack(dropped))

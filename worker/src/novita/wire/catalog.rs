@@ -93,7 +93,7 @@ pub struct Product {
 }
 
 /// Which products to list. The default asks for all of them at their on-demand availability.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductQuery {
     /// Makes availability and price those of one cluster.
