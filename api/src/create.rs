@@ -85,7 +85,9 @@ pub(crate) fn spec(
             kind: OperationKind::Create,
             at: now,
             webhook_url: None,
+            claim: None,
         },
+        past_operations: Vec::new(),
     })
 }
 

@@ -12,6 +12,7 @@ use shared::store::{Accepted, Record};
 use super::instances::{instance_id, record};
 use super::{Input, problem};
 use crate::app::App;
+use crate::budget;
 use crate::create::webhook_url;
 use crate::error::ApiError;
 use crate::json;
@@ -204,7 +205,8 @@ async fn wished(
             Decision::Unknown => return Err(ApiError::NoInstance(id.to_string())),
             Decision::Refuse(why) => return Err(ApiError::NotPossible { wish, why }),
         }
-        let spec = wanting(&record.spec, wish, url.clone());
+        let mut spec = wanting(&record.spec, wish, url.clone());
+        spec.request.claim = budget::of_change(app.budget, &record, wish);
         match app.store.change(&record, &spec).await? {
             Accepted::Yes => {
                 return Ok(Wished {
@@ -215,6 +217,7 @@ async fn wished(
             }
             // Another request was faster; what it wanted is to be read first.
             Accepted::Conflict | Accepted::NameTaken(_) => {}
+            Accepted::OverBudget(reserved) => return Err(budget::exceeded(reserved, &spec)),
         }
     }
     Err(ApiError::Contended)
@@ -226,6 +229,7 @@ fn wanting(spec: &Spec, wish: Wish, webhook_url: Option<String>) -> Spec {
         kind: wish.kind(),
         at: Millis::now(),
         webhook_url,
+        claim: None,
     };
     spec.wanting(wish.desired(), request)
 }

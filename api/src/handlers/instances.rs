@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::error::{ApiError, Problem};
 use crate::reply::Reply;
 use crate::view::InstanceDetails;
-use crate::{create, json};
+use crate::{budget, create, json};
 
 /// What callers are told to expect, as the predecessor did; nothing is measured here.
 const READY_AFTER_MS: u64 = 4 * 60_000;
@@ -43,7 +43,8 @@ struct List<'a> {
 pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let is_strict = input.parameter("strict")?.as_deref() == Some("true");
     let now = Millis::now();
-    let spec = create::spec(json::object(&input.body)?, is_strict, now)?;
+    let mut spec = create::spec(json::object(&input.body)?, is_strict, now)?;
+    spec.request.claim = budget::of_create(app.budget, None)?;
     match app.store.create(&spec).await? {
         Accepted::Yes => {}
         Accepted::NameTaken(holder) => {
@@ -51,6 +52,7 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
             return Err(ApiError::NameTaken { name, holder });
         }
         Accepted::Conflict => return Err(ApiError::Contended),
+        Accepted::OverBudget(reserved) => return Err(budget::exceeded(reserved, &spec)),
     }
     let answer = Answer {
         instance_id: spec.id.as_str(),
@@ -74,7 +76,10 @@ pub(crate) async fn list(app: &App, input: &Input) -> Result<Reply, ApiError> {
 /// `GET /api/instances/{id}`; shows a removed instance as `terminated`.
 pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let record = record(app, &instance_id(input)?).await?;
-    Ok(Reply::json(StatusCode::OK, &InstanceDetails::of(&record)))
+    Ok(Reply::json(
+        StatusCode::OK,
+        &InstanceDetails::of(&record).with_segments(&record),
+    ))
 }
 
 pub(super) async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {

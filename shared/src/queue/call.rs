@@ -146,6 +146,10 @@ fn push_write(write: &Write, names: &Keys, keys: &mut Vec<String>, args: &mut Ve
             args.extend(["unname".into(), name.clone(), id.to_string()]);
         }
         Write::Close(id) => args.extend(["close".into(), id.to_string(), String::new()]),
+        Write::Reserve(id, reserved) => {
+            let stored = format!("{}|{}", reserved.rate.units(), reserved.generation);
+            args.extend(["reserve".into(), id.to_string(), stored]);
+        }
         Write::Enqueue(job) => {
             args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);
         }

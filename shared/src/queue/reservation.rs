@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::job::{Job, JobId};
 use crate::clock::Millis;
-use crate::model::{Event, InstanceId, Operation, Status};
+use crate::model::{Event, InstanceId, Operation, Reservation as BudgetReservation, Status};
 
 /// A job that this process holds until it is settled or its lease ends.
 #[derive(Debug)]
@@ -140,6 +140,8 @@ pub enum Write {
     ReleaseName(String, InstanceId),
     /// The instance is over: out of the listing, kept by id until it is pruned.
     Close(InstanceId),
+    /// The instance's part of the budget, unless a later wish has reserved one already.
+    Reserve(InstanceId, BudgetReservation),
     /// A follow-up job, due now.
     Enqueue(Job),
 }

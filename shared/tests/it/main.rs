@@ -10,6 +10,7 @@
 mod rig;
 
 mod admin;
+mod budget;
 mod client;
 mod cluster;
 mod cost;
@@ -22,6 +23,7 @@ mod meter;
 mod oracle;
 mod pause;
 mod proxy;
+mod prune;
 mod queue;
 mod schedule;
 mod schema;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use shared::clock::Millis;
 use shared::model::spec::Request;
 use shared::model::{
-    BillingMode, Desired, Event, EventId, EventKind, InstanceId, OperationId, OperationKind, Spec,
+    Actor, BillingMode, Cause, Desired, Event, EventId, EventKind, InstanceId, OperationId,
+    OperationKind, Spec,
 };
 use shared::queue::{Delivery, Exchange, Job, Queue, Reservation, Settlement, Verdict};
 
@@ -39,6 +40,9 @@ pub(crate) fn event(instance: &InstanceId, number: u64) -> Event {
         kind: EventKind::Running,
         at: Millis(number),
         reason: "because".into(),
+        cause: Cause::Sweeper,
+        actor: Actor::Policy,
+        change: None,
         data: serde_json::Value::Null,
     }
 }
@@ -49,6 +53,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         kind,
         at: Millis(1),
         webhook_url: None,
+        claim: None,
     }
 }
 
@@ -68,6 +73,7 @@ pub(crate) fn spec(name: &str) -> Spec {
         generation: 1,
         created_at: Millis(1),
         request: request(OperationKind::Create),
+        past_operations: Vec::new(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Read `plan` first: it decides what the step is. The other modules do it.
 
+mod cause;
+mod cost;
 mod draft;
 mod facts;
 mod find;
@@ -182,7 +184,9 @@ pub(crate) mod testing {
                 kind: OperationKind::Create,
                 at: Millis(1),
                 webhook_url: None,
+                claim: None,
             },
+            past_operations: Vec::new(),
         }
     }
 }
