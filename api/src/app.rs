@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::admin::Readiness;
+use shared::model::Rate;
 use shared::queue::QueueAdmin;
 use shared::store::Store;
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +19,7 @@ use crate::config::Limits;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
-use crate::handlers::{Input, changes, health, instances, jobs, operations, queue};
+use crate::handlers::{Input, changes, events, health, instances, jobs, operations, queue};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
 use crate::target::Target;
@@ -38,6 +39,8 @@ pub(crate) struct App {
     pub(crate) health: Health,
     pub(crate) traffic: Traffic,
     pub(crate) limits: Limits,
+    /// The most that all instances together may cost per hour.
+    pub(crate) budget: Option<Rate>,
     router: Router,
     draining: CancellationToken,
 }
@@ -55,6 +58,7 @@ impl App {
         readiness: Readiness,
         router: Router,
         limits: Limits,
+        budget: Option<Rate>,
         draining: CancellationToken,
     ) -> Self {
         Self {
@@ -64,6 +68,7 @@ impl App {
             health: Health::new(),
             traffic: Traffic::new(),
             limits,
+            budget,
             router,
             draining,
         }
@@ -154,6 +159,7 @@ impl App {
             Endpoint::CreateInstance => instances::create(self, input).await,
             Endpoint::ListInstances => instances::list(self, input).await,
             Endpoint::ReadInstance => instances::read(self, input).await,
+            Endpoint::ListEvents => events::list(self, input).await,
             Endpoint::ChangeInstance(wish) => changes::by_id(self, input, wish).await,
             Endpoint::ChangeNamedInstance(wish) => changes::by_name(self, input, wish).await,
             Endpoint::StopAllInstances => changes::stop_all(self).await,

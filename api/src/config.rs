@@ -7,8 +7,11 @@ use shared::config::{
     Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, Reader, RedisArgs, RedisConfig,
 };
 use shared::envs::EnvsKey;
+use shared::model::Rate;
 
 const DEFAULT_METRICS_PORT: u16 = 9464;
+/// A million US dollars per hour.
+const MOST_HOURLY_COST: Rate = Rate::of_units(100_000_000_000);
 
 /// The command line of `novita-api`.
 #[derive(Debug, Parser)]
@@ -51,6 +54,10 @@ pub struct ApiArgs {
     /// Public connections at a time; more wait (1 to 100000)
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "4096")]
     max_connections: String,
+    /// The most that all instances together may cost in US dollars per hour, e.g. 12.50; a create then
+    /// needs `maxPricePerHour` [default: no limit]
+    #[arg(long, env = "MAX_HOURLY_COST")]
+    max_hourly_cost: Option<String>,
 }
 
 /// The configuration of the API process.
@@ -66,6 +73,8 @@ pub struct ApiConfig {
     pub envs_key: Option<EnvsKey>,
     /// What a caller may take.
     pub limits: Limits,
+    /// The most that all instances together may cost per hour; `None` for no limit.
+    pub budget: Option<Rate>,
 }
 
 /// What a caller may take of this process.
@@ -87,6 +96,24 @@ pub struct Limits {
 
 /// Variables with their effective values, secrets masked.
 type Effective = Vec<(&'static str, String)>;
+
+impl ApiArgs {
+    fn budget(&self, reader: &mut Reader) -> Option<Rate> {
+        let raw = self.max_hourly_cost.as_deref()?.trim();
+        if raw.is_empty() {
+            return None;
+        }
+        let (low, high) = (Rate::of_units(1), MOST_HOURLY_COST);
+        let budget = Rate::parse(raw).filter(|budget| (low..=high).contains(budget));
+        if budget.is_none() {
+            let (low, high) = (low.dollars(), high.dollars());
+            let wanted = format!("is not an amount of US dollars from {low} to {high}");
+            reader.problem("MAX_HOURLY_COST", &format!("{raw:?} {wanted}"));
+        }
+        reader.show("MAX_HOURLY_COST", raw.to_owned());
+        budget
+    }
+}
 
 impl ApiConfig {
     /// Reads and checks; tells every problem at once.
@@ -111,12 +138,14 @@ impl ApiConfig {
             1024..=10 * 1024 * 1024,
         );
         let max_connections = reader.int("MAX_CONNECTIONS", &args.max_connections, 1..=100_000);
+        let budget = args.budget(&mut reader);
         let effective = reader.effective().to_vec();
         let config = redis.map(|redis| Self {
             common,
             port,
             redis,
             envs_key,
+            budget,
             limits: Limits {
                 request_timeout,
                 body_timeout: Duration::from_secs(30),

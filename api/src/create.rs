@@ -99,7 +99,9 @@ pub(crate) fn read(
             at: now,
             webhook_url: None,
             health_check: None,
+            claim: None,
         },
+        past_operations: Vec::new(),
     };
     Ok(NewInstance { spec, envs })
 }

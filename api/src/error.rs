@@ -4,6 +4,7 @@ use crate::wish::Wish;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
+use shared::model::{Claim, Rate};
 use shared::queue::JobState;
 use shared::redis::RedisError;
 use shared::store::StoreError;
@@ -41,6 +42,8 @@ pub(crate) enum ApiError {
     NotPossible { wish: Wish, why: &'static str },
     #[error("the name is held by {holder}")]
     NameTaken { name: String, holder: String },
+    #[error("over budget: {reserved:?} reserved, {claim:?} wanted")]
+    OverBudget { reserved: Rate, claim: Claim },
     #[error("the instance kept changing under our hands")]
     Contended,
     #[error("the body is larger than {limit} bytes")]
@@ -135,6 +138,7 @@ impl ApiError {
             Self::JobNotDead { .. } => (S::CONFLICT, "JOB_NOT_DEAD"),
             Self::NotPossible { wish, .. } => (S::BAD_REQUEST, wish.refusal()),
             Self::NameTaken { .. } => (S::CONFLICT, "INSTANCE_ALREADY_EXISTS"),
+            Self::OverBudget { .. } => (S::CONFLICT, "BUDGET_EXCEEDED"),
             Self::Contended => (S::CONFLICT, "RESOURCE_CONFLICT"),
             Self::BodyTooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::MediaType => (S::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
@@ -172,6 +176,13 @@ impl ApiError {
             Self::NameTaken { name, holder } => {
                 format!("An instance named {name} already exists: {holder}")
             }
+            Self::OverBudget { reserved, claim } => format!(
+                "The hourly budget is {} US dollars and {} are reserved, so there is no room for {} \
+                 more until something is stopped or deleted",
+                claim.limit.dollars(),
+                reserved.dollars(),
+                claim.rate.dollars()
+            ),
             Self::Contended => "The instance was changed at the same time".to_owned(),
             Self::BodyTooLarge { limit } => {
                 format!("The request body is larger than {limit} bytes")
@@ -207,6 +218,7 @@ impl ApiError {
             | Self::JobNotDead { .. }
             | Self::NotPossible { .. }
             | Self::NameTaken { .. }
+            | Self::OverBudget { .. }
             | Self::BodyTooLarge { .. }
             | Self::MediaType
             | Self::BodyBroken(_)
@@ -236,6 +248,7 @@ impl ApiError {
             | Self::JobNotDead { .. }
             | Self::NotPossible { .. }
             | Self::NameTaken { .. }
+            | Self::OverBudget { .. }
             | Self::Contended
             | Self::Overdue
             | Self::NotReady(_)

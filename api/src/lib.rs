@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod bill;
 mod body;
+mod budget;
 mod config;
 mod connection;
 mod context;

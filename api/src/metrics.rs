@@ -10,6 +10,14 @@ use metrics::{
 /// Gives every metric of this process its help text and unit.
 pub(crate) fn describe() {
     shared::queue::describe();
+    describe_gauge!(
+        "budget_hourly_usd",
+        "The most that all instances together may cost per hour; absent without a limit"
+    );
+    describe_gauge!(
+        "budget_reserved_hourly_usd",
+        "What all instances together have reserved of that limit"
+    );
     describe_gauge!("http_connections", "Open connections");
     describe_counter!(
         "http_requests_total",

@@ -84,12 +84,13 @@ pub async fn run(
 ) -> Result<(), StartError> {
     crate::metrics::describe();
     let readiness = Readiness::new(redis.clone(), stop.clone());
-    let gauges = Gauges::new(&redis, config.redis.keys.clone());
+    let gauges = Gauges::new(&redis, config.redis.keys.clone()).with_budget(config.budget);
     let app = App::new(
         Store::new(redis, config.redis.keys.clone()).with_envs_key(config.envs_key.clone()),
         readiness.clone(),
         Router::new()?,
         config.limits.clone(),
+        config.budget,
         stop.clone(),
     );
     let close = CancellationToken::new();

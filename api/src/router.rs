@@ -12,6 +12,7 @@ pub(crate) enum Endpoint {
     CreateInstance,
     ListInstances,
     ReadInstance,
+    ListEvents,
     ChangeInstance(Wish),
     ChangeNamedInstance(Wish),
     StopAllInstances,
@@ -29,7 +30,7 @@ pub(crate) enum Endpoint {
     Ready,
 }
 
-static RESOURCES: [Resource; 21] = [
+static RESOURCES: [Resource; 22] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -43,6 +44,10 @@ static RESOURCES: [Resource; 21] = [
             (Verb::Get, Endpoint::ReadInstance),
             (Verb::Delete, Endpoint::ChangeInstance(Wish::Delete)),
         ],
+    },
+    Resource {
+        pattern: "/api/instances/{id}/events",
+        methods: &[(Verb::Get, Endpoint::ListEvents)],
     },
     Resource {
         pattern: "/api/instances/{id}/start",
@@ -134,6 +139,7 @@ impl Endpoint {
             Self::CreateInstance
             | Self::ListInstances
             | Self::ReadInstance
+            | Self::ListEvents
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::StopAllInstances
@@ -160,6 +166,7 @@ impl Endpoint {
             | Self::ResumeQueue => true,
             Self::ListInstances
             | Self::ReadInstance
+            | Self::ListEvents
             | Self::StopAllInstances
             | Self::ReadOperation
             | Self::ListJobs

@@ -3,11 +3,14 @@
 use serde::Serialize;
 use serde_json::Value;
 use shared::clock::Millis;
+use shared::model::money;
 use shared::model::operation::{Failure, OperationKind, OperationState};
 use shared::model::{BillingMode, CreateOptions, Operation, Phase, PortMapping};
 use shared::model::{HealthCheck, Prefer, PublishedPort};
 use shared::store::Record;
 use url::Url;
+
+use crate::bill::{self, Bill, SegmentDetails};
 
 /// One instance: what was asked for and what is known.
 #[derive(Debug, Serialize)]
@@ -38,6 +41,10 @@ pub(crate) struct InstanceDetails<'a> {
     /// The same in the provider's unit, 1/100 000 US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     unit_price: Option<u64>,
+    #[serde(flatten)]
+    bill: Bill,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cost_segments: Vec<SegmentDetails>,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
@@ -90,8 +97,10 @@ impl<'a> InstanceDetails<'a> {
                 .map(|f| f.status.as_str())
                 .filter(|word| !word.is_empty()),
             port_mappings: facts.map_or(&[], |f| &f.port_mappings),
-            spot_price: price.map(dollars),
+            spot_price: price.map(money::dollars),
             unit_price: price,
+            bill: Bill::of(spec, status, Millis::now()),
+            cost_segments: Vec::new(),
             created_at: spec.created_at.iso(),
             started_at: times.and_then(|t| t.running).map(Millis::iso),
             last_started_at: facts.and_then(|f| f.last_started).map(seconds),
@@ -106,6 +115,14 @@ impl<'a> InstanceDetails<'a> {
                 .and_then(|health| health.report.as_ref()),
             operation_id: spec.request.operation_id.as_str(),
             webhook_host: spec.webhook_url.as_deref().and_then(origin),
+        }
+    }
+
+    /// The same, with what it cost at which time.
+    pub(crate) fn with_segments(self, record: &Record) -> Self {
+        Self {
+            cost_segments: bill::segments(record.status.as_ref(), Millis::now()),
+            ..self
         }
     }
 }
@@ -134,7 +151,7 @@ struct OptionDetails<'a> {
 impl<'a> OptionDetails<'a> {
     fn of(options: &'a CreateOptions) -> Self {
         Self {
-            max_price_per_hour: options.max_price_per_hour.map(dollars),
+            max_price_per_hour: options.max_price_per_hour.map(money::dollars),
             regions: &options.regions,
             on_demand_fallback: options.on_demand_fallback.then_some(true),
             prefer: Some(options.prefer).filter(|prefer| *prefer != Prefer::default()),
@@ -187,14 +204,6 @@ impl<'a> OperationDetails<'a> {
     }
 }
 
-/// 1/100 000 US dollars as dollars, with at least two decimals: 33000 is `0.33`.
-fn dollars(unit_price: u64) -> String {
-    let (whole, parts) = (unit_price / 100_000, unit_price % 100_000);
-    let decimals = format!("{parts:05}");
-    let (cents, rest) = decimals.split_at(2);
-    format!("{whole}.{cents}{}", rest.trim_end_matches('0'))
-}
-
 fn origin(url: &str) -> Option<String> {
     Some(Url::parse(url).ok()?.origin().ascii_serialization())
 }
@@ -202,20 +211,6 @@ fn origin(url: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn prices_are_exact_decimals() {
-        for (unit_price, text) in [
-            (0, "0.00"),
-            (1, "0.00001"),
-            (33_000, "0.33"),
-            (35_500, "0.355"),
-            (1_000_000, "10.00"),
-            (u64::MAX, "184467440737095.51615"),
-        ] {
-            assert_eq!(dollars(unit_price), text);
-        }
-    }
 
     #[test]
     fn a_webhook_shows_only_its_origin() {

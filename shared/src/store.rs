@@ -1,10 +1,14 @@
 //! Records as the processes read and change them.
 
+mod log;
+mod prune;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::envs::{EnvsKey, Unreadable, Unsealable};
-use crate::model::{EnvVar, InstanceId, Operation, OperationId, Spec, Status};
+use crate::model::budget::WARNING_PERCENT;
+use crate::model::{Claim, EnvVar, InstanceId, Operation, OperationId, Rate, Spec, Status};
 use crate::queue::Job;
 use crate::redis::scripts::ACCEPT;
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat};
@@ -24,7 +28,7 @@ pub enum StoreError {
     /// What is stored is not what this version writes.
     #[error("the stored {what} of {id} cannot be read: {cause}")]
     Corrupt {
-        /// `spec`, `status` or `operation`.
+        /// `spec`, `status`, `event` or `operation`.
         what: &'static str,
         /// Whose.
         id: String,
@@ -64,6 +68,8 @@ pub enum Accepted {
     NameTaken(String),
     /// The spec was changed meanwhile; read it again and decide anew.
     Conflict,
+    /// It would take more of the budget than is left; so much is reserved by all.
+    OverBudget(Rate),
 }
 
 /// A page of records, newest first.
@@ -119,9 +125,9 @@ impl Store {
         &self.keys
     }
 
-    /// Accepts a new instance: spec, operation, name and due key in one step.
+    /// Accepts a new instance: spec, operation, name, due key and budget in one step.
     pub async fn create(&self, spec: &Spec) -> Result<Accepted, StoreError> {
-        self.accept("", spec, "").await
+        self.accept(None, spec, "").await
     }
 
     /// The same, together with its caller's environment variables, which are stored encrypted.
@@ -132,7 +138,7 @@ impl Store {
     ) -> Result<Accepted, StoreError> {
         let key = self.envs_key.as_ref().ok_or(StoreError::NoEnvsKey)?;
         let sealed = key.seal(&spec.id, envs)?;
-        self.accept("", spec, &sealed).await
+        self.accept(None, spec, &sealed).await
     }
 
     /// The environment variables that an instance was created with.
@@ -146,14 +152,15 @@ impl Store {
             .map_err(|why| StoreError::Envs(id.clone(), why))
     }
 
-    /// Accepts a change of an instance, unless its spec was changed since `record` was read.
+    /// Accepts a change of an instance, unless its spec was changed since `record` was read. What it
+    /// has reserved of the budget already is not asked for again.
     pub async fn change(&self, record: &Record, spec: &Spec) -> Result<Accepted, StoreError> {
-        self.accept(&record.stored_spec, spec, "").await
+        self.accept(Some(record), spec, "").await
     }
 
     async fn accept(
         &self,
-        expected: &str,
+        before: Option<&Record>,
         spec: &Spec,
         envs: &str,
     ) -> Result<Accepted, StoreError> {
@@ -163,15 +170,17 @@ impl Store {
             self.keys.ops(),
             self.keys.index(),
             self.keys.names(),
+            self.keys.budget(),
             self.keys.envs(),
         ]);
         let job = Job::Reconcile {
             instance: spec.id.clone(),
         };
         let operation = spec.operation();
-        let args = [
+        let forgotten = before.and_then(|record| spec.forgotten_since(&record.spec));
+        let mut args = vec![
             spec.id.to_string(),
-            expected.to_owned(),
+            before.map_or_else(String::new, |record| record.stored_spec.clone()),
             to_json(spec),
             spec.name.clone(),
             operation.id.to_string(),
@@ -179,7 +188,9 @@ impl Store {
             job.id().to_string(),
             job.stored(),
             envs.to_owned(),
+            forgotten.map_or_else(String::new, String::from),
         ];
+        args.extend(claim_args(spec));
         let reply = self
             .redis
             .script(&ACCEPT, &keys, &args, Repeat::Harmless)
@@ -189,6 +200,10 @@ impl Store {
             (Some("accepted"), _) => Ok(Accepted::Yes),
             (Some("conflict"), _) => Ok(Accepted::Conflict),
             (Some("name_taken"), Some(holder)) => Ok(Accepted::NameTaken(holder)),
+            (Some("over_budget"), Some(units)) => match units.parse() {
+                Ok(units) => Ok(Accepted::OverBudget(Rate::stored(units))),
+                Err(_) => Err(RedisError::Protocol("a budget that is no number".into()).into()),
+            },
             _ => Err(RedisError::Protocol("accept told no verdict".into()).into()),
         }
     }
@@ -244,6 +259,12 @@ impl Store {
     }
 
     async fn records(&self, ids: &[String]) -> Result<Vec<Record>, StoreError> {
+        let rows = self.rows(ids).await?.into_iter();
+        rows.filter_map(|row| Some(record(&row.id, row.spec?, row.status)))
+            .collect()
+    }
+
+    async fn rows(&self, ids: &[String]) -> Result<Vec<Row>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -260,9 +281,9 @@ impl Store {
         let (Some(specs), Some(statuses)) = (columns.next(), columns.next()) else {
             return Err(RedisError::Protocol("expected two replies".into()).into());
         };
-        let rows = ids.iter().zip(specs?).zip(statuses?);
-        rows.filter_map(|((id, spec), status)| Some(record(id, spec?, status)))
-            .collect()
+        let rows = ids.iter().cloned().zip(specs?).zip(statuses?);
+        let row = |((id, spec), status)| Row { id, spec, status };
+        Ok(rows.map(row).collect())
     }
 
     /// One operation.
@@ -277,6 +298,34 @@ impl Store {
             .map(|json| parse("operation", id.as_str(), &json))
             .transpose()
     }
+}
+
+/// One instance as it is stored.
+struct Row {
+    id: String,
+    spec: Option<String>,
+    status: Option<String>,
+}
+
+/// What `accept.lua` needs to know of a claim.
+fn claim_args(spec: &Spec) -> Vec<String> {
+    let Some(claim) = spec.request.claim else {
+        return vec![String::new()];
+    };
+    let mut warning = spec.clone();
+    warning.request.claim = Some(Claim {
+        warns: true,
+        ..claim
+    });
+    let limit = claim.limit.units();
+    let warns_from = u128::from(limit) * u128::from(WARNING_PERCENT) / 100;
+    vec![
+        claim.rate.units().to_string(),
+        spec.generation.to_string(),
+        limit.to_string(),
+        warns_from.to_string(),
+        to_json(&warning),
+    ]
 }
 
 fn record(id: &str, spec: String, status: Option<String>) -> Result<Record, StoreError> {

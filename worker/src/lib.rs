@@ -185,6 +185,6 @@ fn work(
     Ok(Work {
         reconciler,
         deliverer,
-        housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone()),
+        housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone(), config.retention),
     })
 }

@@ -6,26 +6,34 @@ use shared::clock::Millis;
 use shared::queue::{
     Periodic, QueueAdmin, Reservation, Settlement, Verdict, Workers, until_next_slot,
 };
-use shared::redis::{Keys, Redis, RedisError};
+use shared::redis::{Keys, Redis};
+use shared::store::{Store, StoreError};
 use tokio::time::Instant;
 
 /// Jobs that were given up are kept this long.
 const DEAD_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most jobs that one run removes; the next one goes on.
 const DEAD_REMOVED: usize = 1000;
+/// The most closed records that one run forgets; the next one goes on.
+const RECORDS_FORGOTTEN: usize = 1000;
 /// Before it is tried again when Redis did not let it finish.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Forgets workers that died without a farewell, and jobs that have been dead for long.
+/// Forgets workers that died without a farewell, jobs that have been dead for long, and records of
+/// instances that were closed long ago.
 pub(crate) struct Housekeeping {
     redis: Redis,
     keys: Keys,
     admin: QueueAdmin,
+    store: Store,
+    retention: Duration,
 }
 
 impl Housekeeping {
-    pub(crate) fn new(redis: Redis, keys: Keys) -> Self {
+    pub(crate) fn new(redis: Redis, keys: Keys, retention: Duration) -> Self {
         Self {
+            retention,
+            store: Store::new(redis.clone(), keys.clone()),
             admin: QueueAdmin::new(redis.clone(), keys.clone()),
             redis,
             keys,
@@ -44,12 +52,20 @@ impl Housekeeping {
         job.settle(Verdict::Again(wait), Vec::new())
     }
 
-    async fn clean(&self, now: Millis) -> Result<(), RedisError> {
+    async fn clean(&self, now: Millis) -> Result<(), StoreError> {
         Workers::forget_the_gone(&self.redis, &self.keys, now).await?;
-        let before = Millis(now.0.saturating_sub(DEAD_KEPT.as_millis() as u64));
-        let removed = self.admin.drop_dead_before(before, DEAD_REMOVED).await?;
+        let ago = |span: Duration| Millis(now.0.saturating_sub(span.as_millis() as u64));
+        let removed = self
+            .admin
+            .drop_dead_before(ago(DEAD_KEPT), DEAD_REMOVED)
+            .await?;
         if removed > 0 {
             tracing::info!(removed, "removed jobs that were given up long ago");
+        }
+        let before = ago(self.retention);
+        let forgotten = self.store.prune(before, RECORDS_FORGOTTEN).await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "forgot instances that were closed long ago");
         }
         Ok(())
     }

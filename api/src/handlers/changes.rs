@@ -12,6 +12,7 @@ use shared::store::{Accepted, Record};
 use super::instances::{instance_id, record};
 use super::{Input, problem};
 use crate::app::App;
+use crate::budget;
 use crate::create::webhook_url;
 use crate::error::ApiError;
 use crate::health_check;
@@ -218,7 +219,8 @@ async fn wished(app: &App, id: &InstanceId, wish: Wish, terms: Terms) -> Result<
             Decision::Unknown => return Err(ApiError::NoInstance(id.to_string())),
             Decision::Refuse(why) => return Err(ApiError::NotPossible { wish, why }),
         }
-        let spec = wanting(&record.spec, wish, terms.clone());
+        let mut spec = wanting(&record.spec, wish, terms.clone());
+        spec.request.claim = budget::of_change(app.budget, &record, wish);
         match app.store.change(&record, &spec).await? {
             Accepted::Yes => {
                 return Ok(Wished {
@@ -229,6 +231,7 @@ async fn wished(app: &App, id: &InstanceId, wish: Wish, terms: Terms) -> Result<
             }
             // Another request was faster; what it wanted is to be read first.
             Accepted::Conflict | Accepted::NameTaken(_) => {}
+            Accepted::OverBudget(reserved) => return Err(budget::exceeded(reserved, &spec)),
         }
     }
     Err(ApiError::Contended)
@@ -241,6 +244,7 @@ fn wanting(spec: &Spec, wish: Wish, terms: Terms) -> Spec {
         at: Millis::now(),
         webhook_url: terms.webhook_url,
         health_check: terms.health_check,
+        claim: None,
     };
     spec.wanting(wish.desired(), request)
 }

@@ -13,7 +13,7 @@ use crate::create::NewInstance;
 use crate::error::{ApiError, Problem};
 use crate::reply::Reply;
 use crate::view::InstanceDetails;
-use crate::{create, json};
+use crate::{budget, create, json};
 
 /// What callers are told to expect, as the predecessor did; nothing is measured here.
 const READY_AFTER_MS: u64 = 4 * 60_000;
@@ -46,7 +46,8 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
     let now = Millis::now();
     let body = json::object(&input.body)?;
     let keeps_envs = app.store.can_keep_envs();
-    let NewInstance { spec, envs } = create::read(body, is_strict, keeps_envs, now)?;
+    let NewInstance { mut spec, envs } = create::read(body, is_strict, keeps_envs, now)?;
+    spec.request.claim = budget::of_create(app.budget, spec.options.max_price_per_hour)?;
     let accepted = if envs.is_empty() {
         app.store.create(&spec).await?
     } else {
@@ -59,6 +60,7 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
             return Err(ApiError::NameTaken { name, holder });
         }
         Accepted::Conflict => return Err(ApiError::Contended),
+        Accepted::OverBudget(reserved) => return Err(budget::exceeded(reserved, &spec)),
     }
     let answer = Answer {
         instance_id: spec.id.as_str(),
@@ -82,7 +84,10 @@ pub(crate) async fn list(app: &App, input: &Input) -> Result<Reply, ApiError> {
 /// `GET /api/instances/{id}`; shows a removed instance as `terminated`.
 pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let record = record(app, &instance_id(input)?).await?;
-    Ok(Reply::json(StatusCode::OK, &InstanceDetails::of(&record)))
+    Ok(Reply::json(
+        StatusCode::OK,
+        &InstanceDetails::of(&record).with_segments(&record),
+    ))
 }
 
 pub(super) async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {

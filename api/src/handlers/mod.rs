@@ -1,6 +1,7 @@
 //! What each endpoint does: read the input, one effect on Redis, reply.
 
 pub(crate) mod changes;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod jobs;

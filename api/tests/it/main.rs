@@ -8,8 +8,10 @@
 )]
 
 mod accept;
+mod budget;
 mod change;
 mod drain;
+mod events;
 mod framing;
 mod harness;
 mod health;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use shared::clock::Millis;
 use shared::model::{
-    Attempt, AttemptState, BillingMode, InstanceId, Offer, PortMapping, ProviderFacts, Status,
+    Attempt, AttemptState, BillingMode, Event, InstanceId, Offer, PortMapping, ProviderFacts,
+    Reservation as Reserved, Status,
 };
 use shared::queue::{Delivery, Job, JobId, Queue, Reservation, Verdict, Write};
 
@@ -54,20 +55,38 @@ pub(crate) fn reconcile(instance: &str) -> Job {
     }
 }
 
-/// Reserves every due job; gives the one of `instance` this status and finishes all of them.
+/// Gives an instance this status.
 pub(crate) async fn settle(api: &Api, instance: &str, status: Status) {
-    let queue = queue(api);
     let instance: InstanceId = instance.parse().unwrap();
+    let write = Write::Status(instance.clone(), Box::new(status));
+    write_all(api, &instance, vec![write]).await;
+}
+
+/// Appends to the log of an instance.
+pub(crate) async fn log(api: &Api, instance: &str, events: &[Event]) {
+    let writes = events.iter().cloned();
+    let writes = writes.map(|event| Write::Event(Box::new(event))).collect();
+    write_all(api, &instance.parse().unwrap(), writes).await;
+}
+
+/// Takes this much of the budget for an instance.
+pub(crate) async fn reserve(api: &Api, instance: &InstanceId, part: Reserved) {
+    let writes = vec![Write::Reserve(instance.clone(), part)];
+    write_all(api, instance, writes).await;
+}
+
+/// Reserves every due job, finishes all of them, and with that of `instance` writes this.
+async fn write_all(api: &Api, instance: &InstanceId, mut writes: Vec<Write>) {
+    let queue = queue(api);
     let job = Job::Reconcile {
         instance: instance.clone(),
     };
     queue.enqueue(&[job]).await.unwrap();
     let jobs = take(&queue).await;
-    let write = || Write::Status(instance.clone(), Box::new(status.clone()));
     let settlements = jobs.into_iter().map(|job| {
-        let is_ours = job.id == JobId::instance(&instance);
-        let writes = is_ours.then(write).into_iter().collect();
-        job.settle(Verdict::Done, writes)
+        let is_ours = job.id == JobId::instance(instance);
+        let writes = is_ours.then(|| std::mem::take(&mut writes));
+        job.settle(Verdict::Done, writes.unwrap_or_default())
     });
     let mut settle = queue.call(settlements.collect(), 0);
     let applied = queue.exchange(&mut settle).await.unwrap().applied;

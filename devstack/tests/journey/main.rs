@@ -6,6 +6,7 @@
     reason = "tests state expectations"
 )]
 
+mod books;
 mod crash;
 mod create;
 mod drift;

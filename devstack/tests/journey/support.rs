@@ -117,6 +117,12 @@ impl Caller {
         self.get(format!("{}/api/instances/{id}", self.api)).await
     }
 
+    /// The event log of an instance, up to 500 entries.
+    pub(crate) async fn events(&self, id: &str) -> Value {
+        let url = format!("{}/api/instances/{id}/events?limit=500", self.api);
+        self.get(url).await
+    }
+
     pub(crate) async fn operation(&self, id: &str) -> Value {
         self.get(format!("{}/api/operations/{id}", self.api)).await
     }

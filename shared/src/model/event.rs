@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ids::{EventId, InstanceId};
+use super::ids::{EventId, InstanceId, OperationId};
+use super::phase::Phase;
 use crate::clock::Millis;
 
 /// One entry of an instance's event log.
@@ -23,9 +24,97 @@ pub struct Event {
     pub at: Millis,
     /// One sentence for people: why it happened.
     pub reason: String,
+    /// What led to it.
+    #[serde(default)]
+    pub cause: Cause,
+    /// Whose doing it is.
+    #[serde(default)]
+    pub actor: Actor,
+    /// The change of phase that it completes, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<PhaseChange>,
     /// Facts that belong to it; an object.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
+}
+
+/// From one phase to another, as callers see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseChange {
+    /// The phase before.
+    pub from: Phase,
+    /// The phase from this event on.
+    pub to: Phase,
+}
+
+/// What led to an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Cause {
+    /// A caller asked for it.
+    Operation {
+        /// In this operation.
+        operation_id: OperationId,
+    },
+    /// The provider was looked at, or answered.
+    Provider {
+        /// Its word: a status, or the code of a refusal.
+        said: String,
+    },
+    /// A rule of ours: a deadline, a limit.
+    Policy {
+        /// Which, by the code of its verdict.
+        name: String,
+    },
+    /// The search for instances that nobody accounts for.
+    Sweeper,
+    /// Not recorded: written by another release.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whose doing an event is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Actor {
+    /// A caller of the API.
+    Caller,
+    /// A worker, by a rule of ours.
+    Policy,
+    /// The provider.
+    Provider,
+    /// Somebody with the provider's console.
+    Operator,
+    /// Not recorded: written by another release.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl Cause {
+    /// A rule by the code of its verdict.
+    #[must_use]
+    pub fn policy(name: &str) -> Self {
+        Self::Policy {
+            name: name.to_owned(),
+        }
+    }
+
+    /// Who acts when this is the cause.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Operation { .. } => Actor::Caller,
+            Self::Provider { .. } => Actor::Provider,
+            Self::Policy { .. } | Self::Sweeper => Actor::Policy,
+            Self::Unknown => Actor::Unknown,
+        }
+    }
 }
 
 /// The kinds of events, by the names that webhooks use as `type`.
@@ -73,6 +162,18 @@ pub enum EventKind {
     /// The provider says it is stopped, as was wanted.
     #[serde(rename = "instance.stopped")]
     Stopped,
+    /// The provider does not have it any more, and nobody here asked for that.
+    #[serde(rename = "instance.vanished")]
+    Vanished,
+    /// Its removal was taken up.
+    #[serde(rename = "instance.deleting")]
+    Deleting,
+    /// Its phase changed, and no other event of the same step tells why.
+    #[serde(rename = "instance.phase_changed")]
+    PhaseChanged,
+    /// Accepting it took the deployment past the warning line of its budget.
+    #[serde(rename = "budget.warning")]
+    BudgetWarning,
     /// Given up, with nothing left at the provider.
     #[serde(rename = "instance.failed")]
     Failed,
@@ -100,6 +201,10 @@ impl EventKind {
             Self::StartFailed => "instance.start_failed",
             Self::Stopping => "instance.stopping",
             Self::Stopped => "instance.stopped",
+            Self::Vanished => "instance.vanished",
+            Self::Deleting => "instance.deleting",
+            Self::PhaseChanged => "instance.phase_changed",
+            Self::BudgetWarning => "budget.warning",
             Self::Failed => "instance.failed",
             Self::Deleted => "instance.deleted",
         }
@@ -117,6 +222,7 @@ impl EventKind {
             Self::Started => Some("startup_completed"),
             Self::StartFailed => Some("startup_failed"),
             Self::Stopped => Some("stopped"),
+            Self::BudgetWarning => Some("budget_warning"),
             Self::Failed => Some("failed"),
             Self::Deleted => Some("deleted"),
             Self::OfferChosen
@@ -124,6 +230,9 @@ impl EventKind {
             | Self::CreateUnclear
             | Self::AttemptDiscarded
             | Self::Stopping
+            | Self::Vanished
+            | Self::Deleting
+            | Self::PhaseChanged
             | Self::Drifted => None,
         }
     }
@@ -134,11 +243,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cause_of_a_later_release_is_read_as_unknown() {
+        let later = serde_json::json!({"kind": "spot", "deadline": 7});
+        assert_eq!(
+            serde_json::from_value::<Cause>(later).unwrap(),
+            Cause::Unknown
+        );
+        let actor = serde_json::json!("robot");
+        assert_eq!(
+            serde_json::from_value::<Actor>(actor).unwrap(),
+            Actor::Unknown
+        );
+        let known = Cause::policy("STARTUP_TIMEOUT");
+        let stored = serde_json::to_string(&known).unwrap();
+        assert_eq!(serde_json::from_str::<Cause>(&stored).unwrap(), known);
+    }
+
+    #[test]
     fn the_stored_name_is_the_webhook_type() {
         for kind in [
             EventKind::Created,
             EventKind::Ready,
             EventKind::OfferRefused,
+            EventKind::BudgetWarning,
+            EventKind::PhaseChanged,
         ] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }

@@ -3,18 +3,28 @@
 //! Every stored value is JSON with camel-case names. Readers ignore unknown members and fill in
 //! missing optional ones, so that old and new processes can run side by side.
 
+pub mod budget;
+pub mod cost;
 pub mod event;
 pub mod ids;
+pub mod money;
 pub mod operation;
 pub mod options;
 pub mod phase;
+pub mod replay;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod spec;
 pub mod status;
 
-pub use event::{Event, EventKind};
+pub use budget::{Claim, Reservation};
+pub use cost::Cost;
+pub use event::{Actor, Cause, Event, EventKind, PhaseChange};
 pub use ids::{EventId, IdError, InstanceId, OperationId};
+pub use money::{Amount, Rate};
 pub use operation::{Operation, OperationKind, OperationState};
 pub use options::{CreateOptions, EnvVar, HealthCheck, PortKind, Prefer, PublishedPort};
 pub use phase::Phase;
+pub use replay::{ReplayError, replay};
 pub use spec::{BillingMode, Desired, Spec};
 pub use status::{Attempt, AttemptState, Ending, Offer, PortMapping, ProviderFacts, Status};

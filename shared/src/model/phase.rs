@@ -6,10 +6,11 @@ use super::spec::{Desired, Spec};
 use super::status::{AttemptState, Ending, ProviderFacts, Status};
 
 /// The public status of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Accepted, being ordered, or pulling its image.
+    #[default]
     Creating,
     /// Booting again after a stop.
     Starting,
@@ -166,7 +167,9 @@ mod tests {
                 at: Millis(1),
                 webhook_url: None,
                 health_check: None,
+                claim: None,
             },
+            past_operations: Vec::new(),
         }
     }
 

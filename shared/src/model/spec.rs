@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::Claim;
 use super::ids::{InstanceId, OperationId};
 use super::operation::{Operation, OperationKind};
 use super::options::{CreateOptions, HealthCheck};
@@ -39,6 +40,9 @@ impl BillingMode {
         }
     }
 }
+
+/// Operations of an instance that can still be asked about, beside the current one.
+const PAST_OPERATIONS: usize = 20;
 
 /// Everything a caller asked for about one instance.
 ///
@@ -78,6 +82,9 @@ pub struct Spec {
     pub created_at: Millis,
     /// The request that made this generation.
     pub request: Request,
+    /// The operations of the generations before, oldest first, 20 at most: older ones are forgotten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past_operations: Vec<OperationId>,
 }
 
 /// The caller's request behind a generation of a spec.
@@ -96,6 +103,9 @@ pub struct Request {
     /// How its endpoints are checked in this boot, as far as it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// What it takes of the deployment's budget, when there is one and it may cost money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
 }
 
 impl Spec {
@@ -109,12 +119,24 @@ impl Spec {
     /// The same instance under a new wish: one generation on.
     #[must_use]
     pub fn wanting(&self, desired: Desired, request: Request) -> Self {
+        let mut past_operations = self.past_operations.clone();
+        past_operations.push(self.request.operation_id.clone());
+        let excess = past_operations.len().saturating_sub(PAST_OPERATIONS);
+        past_operations.drain(..excess);
         Self {
             desired,
             request,
             generation: self.generation + 1,
+            past_operations,
             ..self.clone()
         }
+    }
+
+    /// The operation that this change of `before` pushes out of the memory, if it does.
+    #[must_use]
+    pub fn forgotten_since(&self, before: &Self) -> Option<OperationId> {
+        let oldest = before.past_operations.first()?;
+        (self.past_operations.first() != Some(oldest)).then(|| oldest.clone())
     }
 
     /// The operation of the current generation, as it stands when nobody has worked on it yet.
@@ -127,5 +149,27 @@ impl Spec {
             ..
         } = self.request.clone();
         Operation::accepted(operation_id, self.id.clone(), kind, self.generation, at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::samples::{request, spec};
+
+    #[test]
+    fn the_last_twenty_operations_are_remembered_and_each_forgotten_one_is_named() {
+        let mut spec = spec(Desired::Running);
+        let mut ids = vec![spec.request.operation_id.clone()];
+        for change in 1..50 {
+            let next = spec.wanting(Desired::Stopped, request(OperationKind::Stop));
+            let forgotten =
+                (change > PAST_OPERATIONS).then(|| ids[change - PAST_OPERATIONS - 1].clone());
+            assert_eq!(next.forgotten_since(&spec), forgotten, "change {change}");
+            ids.push(next.request.operation_id.clone());
+            spec = next;
+            let kept = ids.len().saturating_sub(PAST_OPERATIONS + 1);
+            assert_eq!(spec.past_operations, ids[kept..change]);
+        }
     }
 }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::budget::Reservation;
+use super::cost::Cost;
 use super::operation::{Failure, Operation, OperationState};
+use super::phase::Phase;
 use super::spec::BillingMode;
 use crate::clock::Millis;
 
@@ -54,6 +57,13 @@ pub struct Status {
     pub events: u64,
     /// Webhooks caused so far: the `sequence` of the last one.
     pub notices: u64,
+    /// The phase that the event log comes to; what callers see is always computed.
+    pub logged_phase: Phase,
+    /// What it has cost, and costs now.
+    pub cost: Cost,
+    /// What a worker last wrote down as its part of the budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Reservation>,
 }
 
 /// How a wish ends that was not fulfilled.
@@ -162,6 +172,12 @@ pub struct ProviderFacts {
     /// When the provider stopped it last, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_stopped: Option<u64>,
+    /// When the disk of a stopped one is purged, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_data_at: Option<u64>,
+    /// Days for which the disk of a stopped one is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_data_days: Option<u32>,
     /// When this was seen.
     pub seen_at: Millis,
 }

@@ -147,6 +147,9 @@ fn push_write(write: &Write, names: &Keys, keys: &mut Vec<String>, args: &mut Ve
         Write::Stock(StockNote { word, field }) => {
             let index = index(keys, names.stock_outs());
             args.extend(["stock".into(), index, format!("{word} {field}")]);
+        Write::Reserve(id, reserved) => {
+            let stored = format!("{}|{}", reserved.rate.units(), reserved.generation);
+            args.extend(["reserve".into(), id.to_string(), stored]);
         }
         Write::Enqueue(job) => {
             args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);

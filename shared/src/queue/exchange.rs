@@ -186,6 +186,7 @@ impl Queue {
             self.keys.replies(),
             self.keys.index(),
             self.keys.closed(),
+            self.keys.budget(),
         ]);
         let mut args = vec![
             self.session.to_string(),

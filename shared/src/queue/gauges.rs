@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use super::state::JobState;
 use super::stats::QueueStats;
+use crate::model::Rate;
 use crate::redis::{Keys, Redis};
+use crate::store::{Store, StoreError};
 
 /// How old the gauges may be while there is work.
 const FRESH: Duration = Duration::from_secs(10);
@@ -71,6 +73,8 @@ pub fn describe() {
 pub struct Gauges {
     redis: Redis,
     keys: Keys,
+    /// The most that all instances together may cost per hour, where that is to be shown.
+    budget: Option<Rate>,
     last: Arc<Mutex<Option<Look>>>,
 }
 
@@ -89,8 +93,15 @@ impl Gauges {
         Self {
             redis: redis.without_retries(),
             keys,
+            budget: None,
             last: Arc::default(),
         }
+    }
+
+    /// The same, and the budget beside what is reserved of it, if there is one.
+    #[must_use]
+    pub fn with_budget(self, budget: Option<Rate>) -> Self {
+        Self { budget, ..self }
     }
 
     /// Brings the gauges up to date. While nothing is to be done, and this process does nothing that
@@ -105,7 +116,7 @@ impl Gauges {
         if is_fresh {
             return;
         }
-        match timeout(BUDGET, QueueStats::read(&self.redis, &self.keys)).await {
+        match timeout(BUDGET, self.look()).await {
             Ok(Ok(stats)) => {
                 show(&stats);
                 *last = Some(Look {
@@ -117,6 +128,16 @@ impl Gauges {
             Ok(Err(error)) => tracing::debug!(%error, "the queue's gauges are old"),
             Err(_) => tracing::debug!("the queue's gauges are old: Redis is slow"),
         }
+    }
+
+    async fn look(&self) -> Result<QueueStats, StoreError> {
+        if let Some(limit) = self.budget {
+            let store = Store::new(self.redis.clone(), self.keys.clone());
+            let reserved = store.reserved().await?;
+            gauge!("budget_hourly_usd").set(limit.approximate_dollars());
+            gauge!("budget_reserved_hourly_usd").set(reserved.approximate_dollars());
+        }
+        Ok(QueueStats::read(&self.redis, &self.keys).await?)
     }
 }
 

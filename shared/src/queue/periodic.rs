@@ -14,7 +14,8 @@ use crate::clock::Millis;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Periodic {
-    /// Forgets workers that died without a farewell, and jobs that have been dead for long.
+    /// Forgets workers that died without a farewell, jobs that have been dead for long, and records
+    /// that were closed long ago.
     Housekeeping,
 }
 

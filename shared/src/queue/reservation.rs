@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::job::{Job, JobId};
 use crate::clock::Millis;
-use crate::model::{Event, InstanceId, Operation, Status};
+use crate::model::{Event, InstanceId, Operation, Reservation as BudgetReservation, Status};
 use crate::stock::StockNote;
 
 /// A job that this process holds until it is settled or its lease ends.
@@ -145,6 +145,8 @@ pub enum Write {
     ForgetEnvs(InstanceId),
     /// What was learned about an offer.
     Stock(StockNote),
+    /// The instance's part of the budget, unless a later wish has reserved one already.
+    Reserve(InstanceId, BudgetReservation),
     /// A follow-up job, due now.
     Enqueue(Job),
 }

@@ -68,6 +68,12 @@ impl Keys {
         self.key("ops")
     }
 
+    /// HASH instance id → its part of the hourly budget, `total` → the sum.
+    #[must_use]
+    pub fn budget(&self) -> String {
+        self.key("budget")
+    }
+
     /// ZSET job id by virtual deadline in ms: runnable now.
     #[must_use]
     pub fn ready(&self) -> String {

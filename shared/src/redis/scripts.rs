@@ -56,11 +56,11 @@ macro_rules! scripts {
 
 scripts! {
     /// Writes a wish, its operation and the due key of its instance.
-    ACCEPT = "accept" ["queue.lua", "accept.lua"];
+    ACCEPT = "accept" ["queue.lua", "budget.lua", "accept.lua"];
     /// Leases jobs to a worker.
     RESERVE = "reserve" ["queue.lua", "lease.lua", "reserve.lua"];
     /// Applies what reserved jobs came to, and reserves the next.
-    SETTLE = "settle" ["queue.lua", "lease.lua", "stock.lua", "settle.lua"];
+    SETTLE = "settle" ["queue.lua", "lease.lua", "budget.lua", "stock.lua", "settle.lua"];
     /// Writes down a status in the middle of a step, under the step's lease.
     CHECKPOINT = "checkpoint" ["queue.lua", "checkpoint.lua"];
     /// Extends leases.
@@ -75,6 +75,8 @@ scripts! {
     SHOW = "show" ["queue.lua", "show.lua"];
     /// Takes jobs out of the dead letter.
     EXHUME = "exhume" ["queue.lua", "exhume.lua"];
+    /// Forgets instances that were closed long ago.
+    PRUNE = "prune" ["queue.lua", "prune.lua"];
     /// Pauses a kind of job, or lets it go on.
     PAUSE = "pause" ["queue.lua", "pause.lua"];
     /// Paces the calls to the provider.

@@ -2,7 +2,7 @@
 
 use shared::clock::Millis;
 use shared::envs::EnvsKey;
-use shared::model::{Desired, EnvVar, OperationKind, Status};
+use shared::model::{Claim, Desired, EnvVar, OperationKind, Rate, Spec, Status};
 use shared::queue::{
     BATCH, Job, JobId, JobKind, JobState, Queue, QueueAdmin, QueueStats, Scope, Verdict,
 };
@@ -18,6 +18,7 @@ use crate::wake_ups::asleep;
 over_both_transports!(alone:
     enqueueing_costs_what_its_header_declares,
     accepting_costs_what_its_header_declares,
+    reserving_budget_costs_what_its_header_declares,
     reserving_costs_what_its_header_declares,
     extending_and_checkpoints_cost_what_their_headers_declare,
     administration_costs_what_its_headers_declare,
@@ -108,6 +109,44 @@ async fn accepting_costs_what_its_header_declares(rig: Rig) {
     let (billed, accepted) = cost(&rig, store.change(&record, &gone)).await;
     assert_eq!(accepted.unwrap(), Accepted::Yes);
     assert_eq!(billed, 11, "a change of an instance whose job waits");
+}
+
+async fn reserving_budget_costs_what_its_header_declares(rig: Rig) {
+    let session = session(&rig).await;
+    let store = rig.store();
+    store.create(&spec("warm")).await.unwrap();
+    let claim = |units| Some(Claim::new(Rate::of_units(units), Rate::of_units(100)));
+    let create = async |spec: &Spec, units| {
+        let mut spec = spec.clone();
+        spec.request.claim = claim(units);
+        let (billed, accepted) = cost(&rig, store.create(&spec)).await;
+        (billed, accepted.unwrap())
+    };
+    let alpha = spec("alpha");
+    let accepted = create(&alpha, 60).await;
+    assert_eq!(accepted, (9 + 3, Accepted::Yes), "a new instance");
+    let (billed, refused) = create(&spec("beta"), 60).await;
+    assert!(matches!(refused, Accepted::OverBudget(_)), "{refused:?}");
+    assert_eq!(billed, 4, "over budget");
+
+    let _ = reserve(&session, 10).await;
+    wake_all(&rig).await;
+    let change = async |units| {
+        let record = store.record(&alpha.id).await.unwrap().unwrap();
+        let mut start = request(OperationKind::Start);
+        start.claim = claim(units);
+        let next = record.spec.wanting(Desired::Running, start);
+        let (billed, accepted) = cost(&rig, store.change(&record, &next)).await;
+        (billed, accepted.unwrap())
+    };
+    assert_eq!(change(70).await, (9 + 2, Accepted::Yes), "a change");
+    assert_eq!(change(120).await.0, 5, "a change over budget");
+    // One command less: the job is marked already as wanted again.
+    for _ in 0..19 {
+        assert_eq!(change(70).await, (8 + 2, Accepted::Yes), "once more");
+    }
+    let accepted = change(70).await;
+    assert_eq!(accepted, (8 + 2 + 1, Accepted::Yes), "one is forgotten");
 }
 
 async fn reserving_costs_what_its_header_declares(rig: Rig) {

@@ -1,12 +1,12 @@
 //! What settling costs in billed commands: exactly what its header declares.
 
-use shared::model::{BillingMode, Offer};
+use shared::model::{BillingMode, Offer, Rate, Reservation};
 use shared::queue::{BATCH, Settlement, Verdict, Write};
 use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
 use crate::rig::{LONG_LEASE, Rig, Trouble};
-use crate::things::{HOUR, dead, event, failed, reserve, settle, spec, webhook};
+use crate::things::{HOUR, dead, event, failed, instance, reserve, settle, spec, webhook};
 
 over_both_transports!(alone:
     settling_costs_what_its_header_declares,
@@ -103,6 +103,11 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     let operation = || Write::Operation(Box::new(spec.operation()));
     let logged = |number| Write::Event(Box::new(event(&spec.id, number)));
     let release_name = || Write::ReleaseName("alpha".into(), spec.id.clone());
+    let reservation = |generation, units| Reservation {
+        generation,
+        rate: Rate::of_units(units),
+    };
+    let part = |generation, units| Write::Reserve(spec.id.clone(), reservation(generation, units));
     rig.store().create(&spec).await.unwrap();
     let _ = reserve(&session, 10).await;
     let offer = Offer {
@@ -156,6 +161,16 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             2,
             vec![Write::Stock(StockNote::booted(&offer))],
         ),
+            "two reservations",
+            2,
+            vec![
+                part(1, 5),
+                Write::Reserve(instance("i2"), reservation(1, 5)),
+            ],
+        ),
+        ("an outdated reservation", 1, vec![part(0, 9)]),
+        ("a released reservation", 3, vec![part(1, 0)]),
+        ("one that was released before", 1, vec![part(2, 0)]),
         (
             "two follow-up jobs",
             3,

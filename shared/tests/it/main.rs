@@ -10,6 +10,7 @@
 mod rig;
 
 mod admin;
+mod budget;
 mod client;
 mod cluster;
 mod cost;
@@ -24,6 +25,7 @@ mod oracle;
 mod pace;
 mod pause;
 mod proxy;
+mod prune;
 mod queue;
 mod schedule;
 mod schema;

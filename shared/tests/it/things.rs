@@ -5,7 +5,8 @@ use std::time::Duration;
 use shared::clock::Millis;
 use shared::model::spec::Request;
 use shared::model::{
-    BillingMode, CreateOptions, Desired, Event, EventId, EventKind, InstanceId, OperationId,
+    Actor, BillingMode, Cause, CreateOptions, Desired, Event, EventId, EventKind, InstanceId,
+    OperationId,
     OperationKind, Spec,
 };
 use shared::queue::{Delivery, Exchange, Job, Queue, Reservation, Settlement, Verdict};
@@ -40,6 +41,9 @@ pub(crate) fn event(instance: &InstanceId, number: u64) -> Event {
         kind: EventKind::Running,
         at: Millis(number),
         reason: "because".into(),
+        cause: Cause::Sweeper,
+        actor: Actor::Policy,
+        change: None,
         data: serde_json::Value::Null,
     }
 }
@@ -51,6 +55,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         at: Millis(1),
         webhook_url: None,
         health_check: None,
+        claim: None,
     }
 }
 
@@ -71,6 +76,7 @@ pub(crate) fn spec(name: &str) -> Spec {
         generation: 1,
         created_at: Millis(1),
         request: request(OperationKind::Create),
+        past_operations: Vec::new(),
     }
 }
 

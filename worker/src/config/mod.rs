@@ -78,6 +78,9 @@ struct WorkerArgs {
     /// One-off jobs that came to nothing this often go to the dead letter (1 to 100)
     #[arg(long, env = "JOB_MAX_ATTEMPTS", default_value = "3")]
     job_max_attempts: String,
+    /// How long a deleted instance can still be asked about, in days (1 to 3650)
+    #[arg(long, env = "RECORD_RETENTION_DAYS", default_value = "30")]
+    record_retention_days: String,
     #[command(flatten)]
     envs: EnvsArgs,
     #[command(flatten)]
@@ -103,6 +106,8 @@ pub struct WorkerConfig {
     pub lease: Duration,
     /// One-off jobs that came to nothing this often go to the dead letter.
     pub max_attempts: u32,
+    /// How long a deleted instance can still be asked about.
+    pub retention: Duration,
     /// Cadences and deadlines of the reconciler.
     pub reconcile: ReconcileConfig,
     /// Webhooks.
@@ -163,6 +168,11 @@ impl WorkerArgs {
             1..=6000,
         );
         let permits = reader.int("MAX_CONCURRENT_JOBS", &self.max_concurrent_jobs, 1..=100);
+        let retention = reader.int(
+            "RECORD_RETENTION_DAYS",
+            &self.record_retention_days,
+            1..=3650,
+        );
         let lease = reader.millis("JOB_LEASE_MS", &self.job_lease_ms, 2000..=600_000);
         let max_attempts = reader.int("JOB_MAX_ATTEMPTS", &self.job_max_attempts, 1..=100);
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
@@ -194,6 +204,7 @@ impl WorkerArgs {
             permits: permits as usize,
             lease,
             max_attempts: max_attempts as u32,
+            retention: Duration::from_secs(retention * 24 * 3600),
             reconcile,
             webhook,
         })

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::clock::Millis;
+use shared::model::budget::WARNING_PERCENT;
 use shared::model::operation::Failure;
 use shared::model::{
-    Attempt, AttemptState, Event, EventId, EventKind, Operation, OperationState, Spec, Status,
+    Attempt, AttemptState, Cause, Event, EventId, EventKind, Operation, OperationKind,
+    OperationState, Spec, Status,
 };
 use shared::queue::{Verdict, Write};
 
+use super::cause;
 use super::notify::Notifier;
 
 /// When the instance is to be looked at next.
@@ -48,7 +51,7 @@ pub(super) struct Draft<'a> {
     pub(super) now: Millis,
     began: Instant,
     notifier: &'a Notifier,
-    writes: Vec<Write>,
+    pub(super) writes: Vec<Write>,
 }
 
 impl<'a> Draft<'a> {
@@ -89,8 +92,24 @@ impl<'a> Draft<'a> {
                 self.writes.push(Write::Operation(Box::new(ended)));
             }
         }
+        let kind = current.kind;
         self.status.operation = Some(current);
         self.status.observed_generation = self.spec.generation;
+        if kind == OperationKind::Delete {
+            self.event(EventKind::Deleting, "its removal was asked for", json!({}));
+        }
+        if let Some(claim) = self.spec.request.claim.filter(|claim| claim.warns) {
+            let (percent, limit) = (WARNING_PERCENT, claim.limit.dollars());
+            let reason = format!("more than {percent} % of {limit} US dollars an hour are taken");
+            let data = json!({ "limitPerHour": limit, "claimPerHour": claim.rate.dollars() });
+            self.event(EventKind::BudgetWarning, reason, data);
+        }
+    }
+
+    /// Something is told in this step already. It is to be settled before anything else is written
+    /// down, or it would be lost if this worker vanished in between.
+    pub(super) fn has_news(&self) -> bool {
+        !self.writes.is_empty()
     }
 
     /// The attempt being worked on, to change it.
@@ -113,6 +132,17 @@ impl<'a> Draft<'a> {
 
     /// Appends an event to the log and, when its kind is told to callers, enqueues its webhook.
     pub(super) fn event(&mut self, kind: EventKind, reason: impl Into<String>, data: Value) {
+        self.event_by(cause::of(kind, self.spec, &self.status), kind, reason, data);
+    }
+
+    /// The same, where something other than usual led to it.
+    pub(super) fn event_by(
+        &mut self,
+        cause: Cause,
+        kind: EventKind,
+        reason: impl Into<String>,
+        data: Value,
+    ) {
         self.status.events += 1;
         let event = Event {
             id: EventId::generate(),
@@ -121,6 +151,9 @@ impl<'a> Draft<'a> {
             kind,
             at: self.now,
             reason: reason.into(),
+            actor: cause::actor(kind, &cause, &self.status),
+            cause,
+            change: None,
             data,
         };
         if kind.notice().is_some() {
@@ -185,7 +218,10 @@ impl<'a> Draft<'a> {
     }
 
     /// What the step came to, for the queue.
-    pub(super) fn finish(self, next: Next) -> (Verdict, Vec<Write>) {
+    pub(super) fn finish(mut self, next: Next) -> (Verdict, Vec<Write>) {
+        if next != Next::Abandoned {
+            self.account();
+        }
         let Self {
             spec,
             status,

@@ -28,6 +28,10 @@ pub(super) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
         last_stopped: instance
             .last_stopped_at
             .and_then(|at| u64::try_from(at).ok()),
+        release_data_at: instance
+            .release_data_at
+            .and_then(|at| u64::try_from(at).ok()),
+        keep_data_days: Some(instance.keep_data_day).filter(|days| *days > 0),
         seen_at: now,
     }
 }

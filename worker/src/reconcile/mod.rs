@@ -2,7 +2,9 @@
 //!
 //! Read `plan` first: it decides what the step is. The other modules do it.
 
+mod cause;
 mod checks;
+mod cost;
 mod draft;
 mod facts;
 mod find;
@@ -193,7 +195,9 @@ pub(crate) mod testing {
                 at: Millis(1),
                 webhook_url: None,
                 health_check: None,
+                claim: None,
             },
+            past_operations: Vec::new(),
         }
     }
 }

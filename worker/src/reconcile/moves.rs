@@ -9,6 +9,7 @@ use shared::backoff::Backoff;
 use shared::model::operation::Failure;
 use shared::model::{AttemptState, Desired, Ending, EventKind, OperationState};
 
+use super::cause;
 use super::draft::{Draft, Next};
 use super::failure;
 use crate::novita::NovitaError;
@@ -66,7 +67,9 @@ impl Draft<'_> {
     /// that a failure is never paid for.
     pub(super) fn discard(&mut self, reason: Failure) -> Next {
         let data = json!({ "code": reason.code, "novitaInstanceId": self.status.provider_id() });
-        self.event(EventKind::AttemptDiscarded, reason.message.clone(), data);
+        let cause = cause::of_failure(&reason.code, self.spec, &self.status);
+        let kind = EventKind::AttemptDiscarded;
+        self.event_by(cause, kind, reason.message.clone(), data);
         self.note_failed_boot(&reason);
         self.move_attempt(AttemptState::Discarding, Some(reason));
         Next::NOW
@@ -88,6 +91,8 @@ impl Draft<'_> {
         self.progress();
         if by_hand {
             self.status.ending = Some(Ending::Vanished);
+            let reason = "the provider no longer has it";
+            self.event(EventKind::Vanished, reason, json!({}));
         } else {
             self.status.timestamps.ready = None;
         }
@@ -148,7 +153,9 @@ impl Draft<'_> {
     fn failed(&mut self, reason: Failure) {
         self.status.timestamps.failed = Some(self.now);
         self.status.failure = Some(reason.clone());
-        self.event(
+        let cause = cause::of_failure(&reason.code, self.spec, &self.status);
+        self.event_by(
+            cause,
             EventKind::Failed,
             reason.message.clone(),
             json!({ "code": reason.code }),

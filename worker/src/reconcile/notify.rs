@@ -21,6 +21,15 @@ impl Notifier {
         }
     }
 
+    /// Tells nobody.
+    #[cfg(test)]
+    pub(super) fn silent(format: WebhookFormat) -> Self {
+        Self {
+            default_url: None,
+            format,
+        }
+    }
+
     /// The webhook of an event; `None` when nobody asked for one. `status` already counts it.
     pub(super) fn webhook(&self, spec: &Spec, status: &Status, event: &Event) -> Option<Job> {
         let urls = [
@@ -86,7 +95,7 @@ fn payload(spec: &Spec, status: &Status, event: &Event) -> Option<Map<String, Va
 #[cfg(test)]
 mod tests {
     use shared::clock::Millis;
-    use shared::model::{Desired, EventId, EventKind};
+    use shared::model::{Actor, Cause, Desired, EventId, EventKind};
 
     use super::*;
     use crate::reconcile::testing::spec;
@@ -104,6 +113,9 @@ mod tests {
             kind: EventKind::Ready,
             at: Millis(1_795_379_156_475),
             reason: "every health check passed".into(),
+            cause: Cause::Sweeper,
+            actor: Actor::Policy,
+            change: None,
             data: Value::Null,
         };
         let status = Status {

@@ -10,14 +10,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use shared::clock::Millis;
-use shared::model::{BillingMode, Offer, Prefer, Spec};
+use shared::model::{BillingMode, Offer, Prefer, Rate, Spec};
 
 use crate::novita::{BillingMode as NovitaBilling, Cluster, Inventory, Product};
 
-/// GB of root disk that cost nothing extra.
-const FREE_DISK_GB: u64 = 60;
-/// Price of one more GB for one day, in 1/100 000 US dollars (Novita pricing guide: $0.005).
-const DISK_GB_DAY: u64 = 500;
 /// What a steadier offer may cost, in percent of the cheapest.
 const STEADY_PERCENT: u128 = 105;
 
@@ -91,8 +87,8 @@ pub(super) enum Why {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ranked {
     pub(super) offer: Offer,
-    /// What an hour costs in all, in 1/2 400 000 US dollars.
-    total: u64,
+    /// What an hour costs in all, disk included.
+    total: Rate,
     stock: u8,
     memory: u32,
     cpu: u32,
@@ -160,9 +156,9 @@ fn judge(
     past: impl Fn(&Offer) -> Past,
 ) -> Result<Ranked, Why> {
     let unit_price = fits(spec, shelf, product)?;
-    let total = hourly(spec, unit_price);
+    let total = Rate::of_gpus(spec.gpu_num, unit_price).plus(Rate::of_disk(spec.rootfs_size));
     let limit = spec.options.max_price_per_hour;
-    if limit.is_some_and(|limit| u128::from(total) > u128::from(limit) * 24) {
+    if limit.is_some_and(|limit| total > Rate::of_units(limit)) {
         return Err(Why::TooExpensive);
     }
     let offer = Offer {
@@ -227,15 +223,6 @@ fn unit_price(mode: BillingMode, product: &Product) -> Option<u64> {
     price.map(|price| price.0).filter(|price| *price > 0)
 }
 
-/// What an hour costs in all, in 1/2 400 000 US dollars: exact in integers, disk included.
-fn hourly(spec: &Spec, unit_price: u64) -> u64 {
-    let disk = u64::from(spec.rootfs_size).saturating_sub(FREE_DISK_GB);
-    let gpus = u64::from(spec.gpu_num) * 24;
-    unit_price
-        .saturating_mul(gpus)
-        .saturating_add(disk * DISK_GB_DAY)
-}
-
 fn stock(product: &Product) -> u8 {
     match product.inventory_state {
         Inventory::High => 3,
@@ -254,7 +241,7 @@ fn sort(offers: &mut [Ranked], prefer: Prefer) {
     }
     let is_close = |ranked: &Ranked| {
         let least = cheapest.get(&class(ranked)).copied().unwrap_or_default();
-        u128::from(ranked.total) * 100 <= u128::from(least) * STEADY_PERCENT
+        u128::from(ranked.total.units()) * 100 <= u128::from(least.units()) * STEADY_PERCENT
     };
     offers.sort_by_cached_key(|ranked| {
         let steadiness = match prefer {

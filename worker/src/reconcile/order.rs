@@ -35,6 +35,9 @@ const BOOTS_ALLOWED: usize = 3;
 impl<N: Novita> Reconciler<N> {
     /// Chooses the best offer and orders it, unless there is something already.
     pub(super) async fn order(&self, draft: &mut Draft<'_>, lease: &Lease<'_>) -> Next {
+        if draft.has_news() {
+            return Next::NOW;
+        }
         if let Some(reason) = self.given_up(draft) {
             return draft.fail(reason);
         }

@@ -11,6 +11,7 @@ use shared::model::status::Power;
 use shared::model::{EventKind, OperationKind, OperationState};
 use shared::queue::Checkpoint;
 
+use super::cause;
 use super::draft::{Draft, Next};
 use super::moves::code_of;
 use super::observe::drifted;
@@ -152,6 +153,9 @@ impl<N: Novita> Reconciler<N> {
             let message = "the provider accepted the restart, and nothing shows that it happened";
             draft.boot_failed(failure("RESTART_NOT_CONFIRMED", message));
             return Next::In(self.config.poll_slow);
+        }
+        if draft.has_news() {
+            return Next::NOW;
         }
         draft.note_call();
         match lease.checkpoint(&draft.status).await {
@@ -347,7 +351,9 @@ impl Draft<'_> {
         }
         self.status.last_error = Some(reason.clone());
         let data = json!({ "code": reason.code });
-        self.event(EventKind::StartFailed, reason.message.clone(), data);
+        let cause = cause::of_failure(&reason.code, self.spec, &self.status);
+        let kind = EventKind::StartFailed;
+        self.event_by(cause, kind, reason.message.clone(), data);
         self.status.power = None;
         self.end_operation(OperationState::Failed, Some(reason));
     }

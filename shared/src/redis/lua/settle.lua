@@ -7,7 +7,8 @@
   KEYS[9]  replies  hash  session -> "request|verdicts" of its last settle
   KEYS[10] index    zset  instance id by the time it was accepted (ms)
   KEYS[11] closed   zset  instance id by the time it was closed (ms)
-  KEYS[12...] events  list  of each instance that has new events, oldest first; also the hash of
+  KEYS[12] budget  hash     see its head
+  KEYS[13...] events  list  of each instance that has new events, oldest first; also the hash of
         variables (envs) and the hash of stock-outs, when there is something to change in them
 
   ARGV  session, request number, '1' if repeated, number of jobs
@@ -21,6 +22,8 @@
                    'close' instance id, '' |
                    'forget' index of the hash of variables in KEYS, instance id |
                    'stock' index of the hash of stock-outs in KEYS, "word field" (see stock.lua) |
+                   'reserve' instance id, "units|generation" (ignored if one of a later generation
+                   is stored) |
                    'job' id, body, delay (ms)
         then the reserve: token, count, lease_ms, as in reserve.lua whether it sleeps and was woken
   Returns { verdicts, and what a reserve returns... } where verdicts has one digit per job:
@@ -30,12 +33,14 @@
   Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
         good or begins anew, is kept (retry, dead, release), due now, delayed, dead, was late, was late
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
-        per name (1 when it was free), + 2 per closed instance; + 1 when variables are forgotten; + 1
+        per name (1 when it was free), + 2 per closed instance; + 2 when there are reservations (1 when
+        none of them counts), + 1 when any of them is released; + 1 when variables are forgotten; + 1
         when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
         enqueue (less 2) when there are follow-up jobs; + 1 when jobs became due that it did not reserve
         itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
         nothing, and one more than the first when that was not applied ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local BUDGET = KEYS[12]
 local EVENTS_KEPT = 500
 local LOG_KEPT = 2000
 
@@ -183,8 +188,37 @@ if #mine > 0 then
   end
 end
 
+-- Replaces reservations of the budget, but for those that a later wish has made.
+local function replace_reservations(wanted)
+  local fields = { 'total' }
+  for i, write in ipairs(wanted) do
+    fields[i + 1] = write.key
+  end
+  local stored = call('HMGET', BUDGET, unpack(fields))
+  local total, set, released = tonumber(stored[1] or 0), {}, {}
+  for i, write in ipairs(wanted) do
+    local units, generation = reserved(write.value)
+    local held, held_generation = reserved(stored[i + 1])
+    local changes_nothing = units == 0 and held == 0
+    if generation >= held_generation and not changes_nothing then
+      total = total + units - held
+      if units > 0 then
+        set[#set + 1], set[#set + 2] = write.key, write.value
+      else
+        released[#released + 1] = write.key
+      end
+    end
+  end
+  if #set + #released > 0 then
+    call('HSET', BUDGET, 'total', num(total), unpack(set))
+  end
+  if #released > 0 then
+    call('HDEL', BUDGET, unpack(released))
+  end
+end
+
 -- What the jobs found out, before what says that they are over: an error half-way loses no result.
-local statuses, operations, follow_ups = {}, {}, {}
+local statuses, operations, follow_ups, reservations = {}, {}, {}, {}
 local forgotten, notes, envs_key, stock_key = {}, {}, nil, nil
 for _, job in ipairs(mine) do
   for _, write in ipairs(job.writes) do
@@ -210,11 +244,17 @@ for _, job in ipairs(mine) do
     elseif write.kind == 'stock' then
       local word, field = string.match(write.value, '^(%a+) (.*)$')
       stock_key, notes[#notes + 1] = KEYS[tonumber(write.key)], { word = word, field = field }
+    elseif write.kind == 'reserve' then
+      reservations[#reservations + 1] = write
     elseif write.kind == 'job' then
       local due = write.delay > 0 and now + write.delay or 0
       follow_ups[#follow_ups + 1] = { id = write.key, body = write.value, due = due }
     end
   end
+end
+-- Before the status, which says that they are made.
+if #reservations > 0 then
+  replace_reservations(reservations)
 end
 if #statuses > 0 then
   call('HSET', STATUS, unpack(statuses))
