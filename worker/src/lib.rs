@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod fleet;
 mod handler;
 pub mod health;
 pub mod marker;

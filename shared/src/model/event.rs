@@ -79,6 +79,12 @@ pub enum EventKind {
     /// Its removal was confirmed.
     #[serde(rename = "instance.deleted")]
     Deleted,
+    /// The provider has an instance of ours that nobody accounts for.
+    #[serde(rename = "orphan.suspected")]
+    OrphanSuspected,
+    /// The record was lost, and rebuilt from what the provider has.
+    #[serde(rename = "record.rebuilt")]
+    RecordRebuilt,
 }
 
 impl EventKind {
@@ -102,6 +108,8 @@ impl EventKind {
             Self::Stopped => "instance.stopped",
             Self::Failed => "instance.failed",
             Self::Deleted => "instance.deleted",
+            Self::OrphanSuspected => "orphan.suspected",
+            Self::RecordRebuilt => "record.rebuilt",
         }
     }
 
@@ -119,11 +127,13 @@ impl EventKind {
             Self::Stopped => Some("stopped"),
             Self::Failed => Some("failed"),
             Self::Deleted => Some("deleted"),
+            Self::OrphanSuspected => Some("orphan_suspected"),
             Self::OfferChosen
             | Self::OfferRefused
             | Self::CreateUnclear
             | Self::AttemptDiscarded
             | Self::Stopping
+            | Self::RecordRebuilt
             | Self::Drifted => None,
         }
     }

@@ -6,6 +6,7 @@
 pub mod event;
 pub mod ids;
 pub mod operation;
+pub mod orphan;
 pub mod phase;
 pub mod spec;
 pub mod status;
@@ -13,6 +14,7 @@ pub mod status;
 pub use event::{Event, EventKind};
 pub use ids::{EventId, IdError, InstanceId, OperationId};
 pub use operation::{Operation, OperationKind, OperationState};
+pub use orphan::{Finding, OrphanPolicy, Recovery, Stage, Suspect};
 pub use phase::Phase;
 pub use spec::{BillingMode, Desired, Spec};
 pub use status::{Attempt, AttemptState, Ending, Offer, PortMapping, ProviderFacts, Status};

@@ -1,6 +1,7 @@
 //! The worker's configuration.
 
 mod reconcile;
+mod sweep;
 mod webhook;
 
 use std::time::Duration;
@@ -12,9 +13,11 @@ use shared::config::{
 use url::Url;
 
 pub use self::reconcile::ReconcileConfig;
+pub use self::sweep::SweepConfig;
 pub use self::webhook::{WebhookConfig, WebhookFormat};
 
 use self::reconcile::ReconcileArgs;
+use self::sweep::SweepArgs;
 use self::webhook::WebhookArgs;
 use crate::queue_cli::QueueArgs;
 
@@ -76,6 +79,8 @@ struct WorkerArgs {
     #[command(flatten)]
     reconcile: ReconcileArgs,
     #[command(flatten)]
+    sweep: SweepArgs,
+    #[command(flatten)]
     webhook: WebhookArgs,
 }
 
@@ -96,6 +101,8 @@ pub struct WorkerConfig {
     pub max_attempts: u32,
     /// Cadences and deadlines of the reconciler.
     pub reconcile: ReconcileConfig,
+    /// Instances that nobody accounts for.
+    pub sweep: SweepConfig,
     /// Webhooks.
     pub webhook: WebhookConfig,
 }
@@ -176,6 +183,7 @@ impl WorkerArgs {
             lease,
             max_attempts: max_attempts as u32,
             reconcile,
+            sweep: self.sweep.read(reader),
             webhook,
         })
     }

@@ -10,7 +10,7 @@ const FREE_DISK_GB: u64 = 60;
 const DISK_GB_DAY: u64 = 500;
 
 /// The region code in a cluster's or product's region name: `US-CA-06 (California)` → `US-CA-06`.
-pub(super) fn region_code(name: &str) -> &str {
+pub(crate) fn region_code(name: &str) -> &str {
     name.split_whitespace().next().unwrap_or_default()
 }
 
