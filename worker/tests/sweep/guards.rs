@@ -4,7 +4,7 @@ use shared::model::{AttemptState, OrphanPolicy};
 use worker::fleet::sweep::{Action, Alarm, Hold, Known};
 
 use crate::scene::{
-    MINUTE, Scene, adopt, announced, deeds, held, holdings, instance, marker, reopen,
+    MINUTE, Scene, adopt, announced, but, deeds, held, holdings, instance, marker, reopen,
 };
 
 /// `closed` instances whose record is closed among `ours` of which the others are in use.
@@ -101,6 +101,27 @@ fn stops_and_both_kinds_of_deletes_count_together() {
     let outcome = scene.pass(15 * MINUTE);
     assert_eq!(outcome.alarms, vec![Alarm::BreakerTripped { wanted: 4 }]);
     assert_eq!(deeds(&outcome), []);
+}
+
+#[test]
+fn what_is_foreign_or_stopped_already_does_not_count() {
+    let mut scene = fleet(4, 4);
+    for n in 0..16 {
+        let foreign = but(instance(&format!("f{n}"), &marker(1, 1)), |foreign| {
+            foreign.name = "foreign".into();
+        });
+        scene.list.push(foreign);
+    }
+    let wanted = 4;
+    assert_eq!(scene.ripe().alarms, vec![Alarm::BreakerTripped { wanted }]);
+    let mut scene = fleet(0, 4).policy(OrphanPolicy::Quarantine);
+    for n in 0..4 {
+        scene.list[n as usize].status = "exited".to_owned().into();
+        scene = scene.with(&marker(n, 1), Known::Missing);
+    }
+    scene.pass(0);
+    let outcome = scene.pass(15 * MINUTE);
+    assert_eq!((outcome.alarms, outcome.withheld), (vec![], vec![]));
 }
 
 #[test]

@@ -217,6 +217,17 @@ fn of_several_without_a_record_the_newest_attempt_is_rebuilt() {
 }
 
 #[test]
+fn one_that_another_record_holds_is_no_candidate() {
+    let newer = holdings(&[held(1, AttemptState::Acked, Some("b"))]);
+    let list = vec![instance("a", &marker(1, 1)), instance("b", &marker(1, 2))];
+    let mut scene = Scene::new(list)
+        .with(&marker(1, 1), Known::Missing)
+        .with(&marker(2, 1), Known::Live(newer))
+        .policy(OrphanPolicy::Adopt);
+    assert_eq!(deeds(&scene.ripe()), [rebuild("a", &marker(1, 1))]);
+}
+
+#[test]
 fn hands_off_in_a_state_that_is_unknown_or_on_its_way_elsewhere() {
     for word in ["", "newWord", "migrating", "freezing", "toStop", "stopping"] {
         let listed = in_state(word, instance("x", &marker(1, 1)));

@@ -105,6 +105,19 @@ fn nothing_is_stopped_or_deleted_until_two_complete_passes_left_nothing_to_rebui
 }
 
 #[test]
+fn the_pass_that_notices_the_loss_takes_nothing_away() {
+    let (missing, closed) = (old_marker(1, 1), marker(2, 1));
+    let mut scene = Scene::new(vec![instance("b", &closed)])
+        .with(&missing, Known::Missing)
+        .with(&closed, Known::Closed(holdings(&[])));
+    scene.pass(0);
+    scene.list.push(instance("a", &missing));
+    let outcome = scene.pass(2 * MINUTE);
+    assert_eq!(deeds(&outcome), []);
+    assert_eq!(outcome.withheld, [(reopen("b", &closed), Hold::Recovery)]);
+}
+
+#[test]
 fn clean_passes_must_be_apart_and_in_a_row_and_with_every_record_read() {
     let lost = old_marker(1, 1);
     let scene = Scene::new(vec![instance("a", &lost)]).with(&lost, Known::Missing);

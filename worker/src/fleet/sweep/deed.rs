@@ -10,8 +10,9 @@ use crate::novita::ProviderStatus;
 
 /// How long an instance without a record runs on before it is stopped, in ms.
 const STOP_AFTER: u64 = 15 * 60_000;
-/// How long it is kept in all, in ms.
-const DELETE_AFTER: u64 = 24 * 3_600_000;
+/// And how long it is kept stopped, in ms: deleted a day after it was seen first, or later if the
+/// sweeper slept, which does not delete what it stopped a minute ago.
+const KEPT_STOPPED: u64 = 24 * 3_600_000 - STOP_AFTER;
 
 /// One thing to do about one instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +60,7 @@ impl Deed {
             Stage::Marked => 0,
             Stage::Quarantined { since } => look.suspect.last_seen.since(since),
         };
-        // A sweeper that slept for a day does not delete what it stopped a minute ago.
-        let is_over = look.age >= DELETE_AFTER && stopped >= DELETE_AFTER - STOP_AFTER;
-        if is_over && is_deletable(status) {
+        if stopped >= KEPT_STOPPED && is_deletable(status) {
             return Self::Delete;
         }
         Self::Quarantine { stop }

@@ -39,9 +39,9 @@ const STATES: [AttemptState; 6] = [
     AttemptState::Discarding,
     AttemptState::Gone,
 ];
-const WAITS: [u64; 14] = [
+const WAITS: [u64; 15] = [
     0, 1_000, 10_000, 29_999, 30_000, 45_000, 60_000, 119_999, 120_000, 121_000, 300_000, 900_000,
-    3_600_000, 86_400_000,
+    3_600_000, 43_200_000, 86_400_000,
 ];
 
 /// What an instance really is.
@@ -242,6 +242,10 @@ impl World {
         for (thing, is_listed) in &mut self.things {
             if rng.random_bool(0.06) {
                 *is_listed = !*is_listed;
+            }
+            if rng.random_bool(0.03) {
+                let renamed = format!("x{}", thing.instance.name);
+                Rc::make_mut(&mut thing.instance).name = renamed;
             }
             if rng.random_bool(0.1) {
                 Rc::make_mut(&mut thing.instance).status = a_word(rng);
