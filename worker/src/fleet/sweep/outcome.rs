@@ -42,7 +42,8 @@ pub enum Action {
         /// When it was first seen so.
         first_seen: Millis,
     },
-    /// Give the live record back what it lost: its attempt of this number has this id.
+    /// Give the live record back what it lost: its attempt of this number has this id. One that is
+    /// being discarded stays so.
     Adopt {
         /// Whose record.
         instance: InstanceId,
