@@ -7,6 +7,7 @@
 
 mod catalog;
 pub mod config;
+pub mod fleet;
 mod handler;
 pub mod health;
 pub mod marker;

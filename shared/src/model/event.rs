@@ -180,6 +180,12 @@ pub enum EventKind {
     /// Its removal was confirmed.
     #[serde(rename = "instance.deleted")]
     Deleted,
+    /// The provider has an instance of ours that nobody accounts for.
+    #[serde(rename = "orphan.suspected")]
+    OrphanSuspected,
+    /// The record was lost, and rebuilt from what the provider has.
+    #[serde(rename = "record.rebuilt")]
+    RecordRebuilt,
 }
 
 impl EventKind {
@@ -207,6 +213,8 @@ impl EventKind {
             Self::BudgetWarning => "budget.warning",
             Self::Failed => "instance.failed",
             Self::Deleted => "instance.deleted",
+            Self::OrphanSuspected => "orphan.suspected",
+            Self::RecordRebuilt => "record.rebuilt",
         }
     }
 
@@ -225,6 +233,7 @@ impl EventKind {
             Self::BudgetWarning => Some("budget_warning"),
             Self::Failed => Some("failed"),
             Self::Deleted => Some("deleted"),
+            Self::OrphanSuspected => Some("orphan_suspected"),
             Self::OfferChosen
             | Self::OfferRefused
             | Self::CreateUnclear
@@ -233,6 +242,7 @@ impl EventKind {
             | Self::Vanished
             | Self::Deleting
             | Self::PhaseChanged
+            | Self::RecordRebuilt
             | Self::Drifted => None,
         }
     }

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod money;
 pub mod operation;
 pub mod options;
+pub mod orphan;
 pub mod phase;
 pub mod replay;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use ids::{EventId, IdError, InstanceId, OperationId};
 pub use money::{Amount, Rate};
 pub use operation::{Operation, OperationKind, OperationState};
 pub use options::{CreateOptions, EnvVar, HealthCheck, PortKind, Prefer, PublishedPort};
+pub use orphan::{Finding, OrphanPolicy, Recovery, Stage, Suspect};
 pub use phase::Phase;
 pub use replay::{ReplayError, replay};
 pub use spec::{BillingMode, Desired, Spec};

@@ -1,6 +1,7 @@
 //! The worker's configuration.
 
 mod reconcile;
+mod sweep;
 mod webhook;
 
 use std::time::Duration;
@@ -14,9 +15,11 @@ use shared::envs::EnvsKey;
 use url::Url;
 
 pub use self::reconcile::ReconcileConfig;
+pub use self::sweep::SweepConfig;
 pub use self::webhook::{WebhookConfig, WebhookFormat};
 
 use self::reconcile::ReconcileArgs;
+use self::sweep::SweepArgs;
 use self::webhook::WebhookArgs;
 use crate::queue_cli::QueueArgs;
 
@@ -86,6 +89,8 @@ struct WorkerArgs {
     #[command(flatten)]
     reconcile: ReconcileArgs,
     #[command(flatten)]
+    sweep: SweepArgs,
+    #[command(flatten)]
     webhook: WebhookArgs,
 }
 
@@ -110,6 +115,8 @@ pub struct WorkerConfig {
     pub retention: Duration,
     /// Cadences and deadlines of the reconciler.
     pub reconcile: ReconcileConfig,
+    /// Instances that nobody accounts for.
+    pub sweep: SweepConfig,
     /// Webhooks.
     pub webhook: WebhookConfig,
 }
@@ -206,6 +213,7 @@ impl WorkerArgs {
             max_attempts: max_attempts as u32,
             retention: Duration::from_secs(retention * 24 * 3600),
             reconcile,
+            sweep: self.sweep.read(reader),
             webhook,
         })
     }

@@ -39,6 +39,8 @@ pub(super) fn of(kind: EventKind, spec: &Spec, status: &Status) -> Cause {
         | EventKind::Vanished
         | EventKind::PhaseChanged
         | EventKind::Failed
+        | EventKind::OrphanSuspected
+        | EventKind::RecordRebuilt
         | EventKind::Deleted => provider(status),
     }
 }

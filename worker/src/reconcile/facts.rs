@@ -8,7 +8,7 @@ use crate::novita::{Instance, StatusError};
 /// The provider's words are kept short: they travel through statuses, events and webhooks.
 const MAX_PROBLEM_CHARS: usize = 300;
 
-pub(super) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
+pub(crate) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
     ProviderFacts {
         status: instance.status.as_str().to_owned(),
         status_error: describe(&instance.status_error),

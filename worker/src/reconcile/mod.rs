@@ -33,7 +33,9 @@ use shared::redis::RedisError;
 use shared::store::{Record, Store, StoreError};
 
 use self::draft::Draft;
+pub(crate) use self::facts::of as provider_facts;
 pub(crate) use self::notify::Notifier;
+pub(crate) use self::offers::region_code;
 use self::plan::{Step, plan};
 use crate::catalog::Catalog;
 use crate::config::ReconcileConfig;

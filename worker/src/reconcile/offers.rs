@@ -18,7 +18,7 @@ use crate::novita::{BillingMode as NovitaBilling, Cluster, Inventory, Product};
 const STEADY_PERCENT: u128 = 105;
 
 /// The region code in a cluster's or product's region name: `US-CA-06 (California)` → `US-CA-06`.
-pub(super) fn region_code(name: &str) -> &str {
+pub(crate) fn region_code(name: &str) -> &str {
     name.split_whitespace().next().unwrap_or_default()
 }
 
