@@ -7,11 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::envs::{EnvsKey, Unreadable, Unsealable};
+use crate::fleet::{self, Seen};
 use crate::model::budget::WARNING_PERCENT;
 use crate::model::{Claim, EnvVar, InstanceId, Operation, OperationId, Rate, Spec, Status};
 use crate::queue::Job;
 use crate::redis::scripts::ACCEPT;
-use crate::redis::{Command, Keys, Redis, RedisError, Repeat};
+use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply};
 
 /// Serialises a value of the model. Such values have text keys and finite numbers only, and those
 /// always serialise.
@@ -223,6 +224,27 @@ impl Store {
             Some(spec) => record(id.as_str(), spec, status.optional_text()?).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The same, and what the provider's list last showed of it.
+    pub async fn scene(&self, id: &InstanceId) -> Result<Option<(Record, Seen)>, StoreError> {
+        let get = |key: String| Command::new("HGET").arg(key).arg(id.as_str());
+        let replies: [Reply; 3] = self
+            .redis
+            .read(&[
+                get(self.keys.spec()),
+                get(self.keys.status()),
+                fleet::read_command(&self.keys, id),
+            ])
+            .await?
+            .try_into()
+            .map_err(|_| RedisError::Protocol("expected three replies".into()))?;
+        let [spec, status, seen] = replies;
+        let Some(spec) = spec.optional_text()? else {
+            return Ok(None);
+        };
+        let record = record(id.as_str(), spec, status.optional_text()?)?;
+        Ok(Some((record, fleet::read_reply(seen)?)))
     }
 
     /// The instance that bears a name, if one does.

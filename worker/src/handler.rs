@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use shared::clock::Millis;
 use shared::queue::{self, Job, Periodic, Reservation, Settlement, Verdict};
 
+use crate::fleet::Fleet;
 use crate::novita::Novita;
 use crate::outbound::CallContext;
 use crate::periodic::Housekeeping;
@@ -24,6 +25,7 @@ const READINGS: u32 = 3;
 pub(crate) struct Work<N> {
     pub(crate) reconciler: Reconciler<N>,
     pub(crate) deliverer: Deliverer,
+    pub(crate) fleet: Fleet<N>,
     pub(crate) housekeeping: Housekeeping,
 }
 
@@ -38,9 +40,11 @@ impl<N: Novita + 'static> Handler for Work<N> {
         match parsed {
             Job::Reconcile { instance } => self.reconciler.reconcile(job, &instance, now).await,
             Job::Webhook(delivery) => self.deliver(job, delivery).await,
-            Job::Periodic {
-                name: Periodic::Housekeeping,
-            } => self.housekeeping.run(job, now).await,
+            Job::Periodic { name } => match name {
+                Periodic::Housekeeping => self.housekeeping.run(job, now).await,
+                Periodic::Fleet => self.fleet.pass(job, now).await,
+                Periodic::Watch => self.fleet.look(job).await,
+            },
         }
     }
 }

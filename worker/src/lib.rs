@@ -29,6 +29,7 @@ use anyhow::Context;
 use http::HeaderValue;
 use metrics_exporter_prometheus::PrometheusHandle;
 use shared::admin::{self, Readiness};
+use shared::fleet::FleetStore;
 use shared::pace::Pace;
 use shared::queue::{Gauges, Job, Periodic, Queue};
 use shared::redis::Redis;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
 use crate::config::WorkerConfig;
+use crate::fleet::{Cadence, Fleet};
 use crate::handler::Work;
 use crate::novita::{ApiKey, NovitaClient, NovitaOptions};
 use crate::outbound::{Guard, Outbound};
@@ -84,12 +86,6 @@ pub async fn run(
         Gauges::new(&redis, keys.clone()),
         closed.clone(),
     ));
-    if let Err(error) = queue
-        .ensure(&Periodic::ALL.map(|name| Job::Periodic { name }))
-        .await
-    {
-        tracing::warn!(%error, "periodic jobs were not created; the next worker to start does it");
-    }
     readiness.started();
     tracing::info!(
         session = queue.session(),
@@ -102,6 +98,7 @@ pub async fn run(
         permits: config.permits,
         grace,
         max_attempts: config.max_attempts,
+        standing: Periodic::ALL.map(|name| Job::Periodic { name }).to_vec(),
         ..RunnerOptions::default()
     };
     // A task of its own: what the main task awaits is woken across threads every time.
@@ -173,11 +170,20 @@ fn work(
         },
     );
     let pace = Pace::new(redis, &config.redis.keys, config.novita.rate_limit);
+    let provider = Arc::new(Provider::new(novita, health.clone(), pace));
+    let fleet = Fleet {
+        store: FleetStore::new(redis.clone(), config.redis.keys.clone()),
+        queue: queue.clone(),
+        provider: Arc::clone(&provider),
+        cadence: Cadence::new(config.reconcile.poll_slow, config.reconcile.poll_fast),
+        deployment: config.reconcile.deployment.clone(),
+        marker_secret: config.reconcile.marker_secret.clone(),
+    };
     let reconciler = Reconciler {
         store: Store::new(redis.clone(), config.redis.keys.clone())
             .with_envs_key(config.envs_key.clone()),
         queue: queue.clone(),
-        provider: Arc::new(Provider::new(novita, health.clone(), pace)),
+        provider,
         catalog: Catalog::new(config.reconcile.catalog_ttl),
         outbound,
         notifier: Notifier::new(&config.webhook),
@@ -185,6 +191,7 @@ fn work(
     };
     Ok(Work {
         reconciler,
+        fleet,
         deliverer,
         housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone(), config.retention),
     })

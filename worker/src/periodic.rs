@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use shared::clock::Millis;
-use shared::queue::{
-    Periodic, QueueAdmin, Reservation, Settlement, Verdict, Workers, until_next_slot,
-};
+use shared::queue::{QueueAdmin, Reservation, Settlement, Verdict, Workers, until_next_slot};
 use shared::redis::{Keys, Redis};
 use shared::store::{Store, StoreError};
 use tokio::time::Instant;
 
+/// From one run to the next.
+const PERIOD: Duration = Duration::from_secs(3600);
 /// Jobs that were given up are kept this long.
 const DEAD_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The most jobs that one run removes; the next one goes on.
@@ -48,7 +48,7 @@ impl Housekeeping {
             return job.settle(Verdict::Retry { after, error }, Vec::new());
         }
         let now = now.plus(started.elapsed().as_millis() as u64);
-        let wait = until_next_slot(now, Periodic::Housekeeping.period());
+        let wait = until_next_slot(now, PERIOD);
         job.settle(Verdict::Again(wait), Vec::new())
     }
 

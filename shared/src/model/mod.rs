@@ -15,6 +15,7 @@ pub mod phase;
 pub mod replay;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod sighting;
 pub mod spec;
 pub mod status;
 
@@ -28,5 +29,6 @@ pub use options::{CreateOptions, EnvVar, HealthCheck, PortKind, Prefer, Publishe
 pub use orphan::{Finding, OrphanPolicy, Recovery, Stage, Suspect};
 pub use phase::Phase;
 pub use replay::{ReplayError, replay};
+pub use sighting::Sighting;
 pub use spec::{BillingMode, Desired, Spec};
 pub use status::{Attempt, AttemptState, Ending, Offer, PortMapping, ProviderFacts, Status};

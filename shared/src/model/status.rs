@@ -9,6 +9,7 @@ use super::operation::{Failure, Operation, OperationState};
 use super::phase::Phase;
 use super::spec::BillingMode;
 use crate::clock::Millis;
+use crate::fleet::Watched;
 
 /// Everything known about one instance. A record without one has not been looked at yet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct Status {
     pub logged_phase: Phase,
     /// What it has cost, and costs now.
     pub cost: Cost,
+    /// What is waited for at the provider, if it is something that it will show by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched: Option<Watched>,
     /// What a worker last wrote down as its part of the budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservation: Option<Reservation>,

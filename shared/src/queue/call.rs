@@ -140,19 +140,25 @@ fn push_write(write: &Write, names: &Keys, keys: &mut Vec<String>, args: &mut Ve
             args.extend(["unname".into(), name.clone(), id.to_string()]);
         }
         Write::Close(id) => args.extend(["close".into(), id.to_string(), String::new()]),
-        Write::ForgetEnvs(id) => {
-            let index = index(keys, names.envs());
-            args.extend(["forget".into(), index, id.to_string()]);
+        Write::Set(hash, field, value) => {
+            let index = index(keys, hash.key(names));
+            args.extend(["set".into(), index, field.clone(), value.clone()]);
+        }
+        Write::Unset(hash, field) => {
+            let index = index(keys, hash.key(names));
+            args.extend(["unset".into(), index, field.clone()]);
         }
         Write::Stock(StockNote { word, field }) => {
             let index = index(keys, names.stock_outs());
             args.extend(["stock".into(), index, format!("{word} {field}")]);
+        }
         Write::Reserve(id, reserved) => {
             let stored = format!("{}|{}", reserved.rate.units(), reserved.generation);
             args.extend(["reserve".into(), id.to_string(), stored]);
         }
-        Write::Enqueue(job) => {
-            args.extend(["job".into(), job.id().to_string(), job.stored(), "0".into()]);
+        Write::Enqueue(job, after) => {
+            let after = millis(*after);
+            args.extend(["job".into(), job.id().to_string(), job.stored(), after]);
         }
     }
 }

@@ -185,7 +185,12 @@ impl Job {
         match self {
             Self::Reconcile { .. } => Priority::High,
             Self::Webhook(_) => Priority::Normal,
-            Self::Periodic { .. } => Priority::Low,
+            Self::Periodic { name } => match name {
+                // Somebody waits for what it sees.
+                Periodic::Watch => Priority::High,
+                Periodic::Fleet => Priority::Normal,
+                Periodic::Housekeeping => Priority::Low,
+            },
         }
     }
 

@@ -22,7 +22,7 @@ pub use exchange::{Checkpoint, Exchange, Peek, Queue};
 pub use gauges::{Gauges, describe};
 pub use job::{Delivery, Job, JobId, JobKind, Priority};
 pub use periodic::{Periodic, until_next_slot};
-pub use reservation::{Reservation, Settlement, Verdict, Write};
+pub use reservation::{Hash, Reservation, Settlement, Verdict, Write};
 pub use state::{JobState, Scope, UnknownWord};
 pub use stats::QueueStats;
 pub use workers::{BreakerState, Heartbeat, Workers};

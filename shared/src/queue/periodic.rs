@@ -17,25 +17,23 @@ pub enum Periodic {
     /// Forgets workers that died without a farewell, jobs that have been dead for long, and records
     /// that were closed long ago.
     Housekeeping,
+    /// Reads the provider's list of instances and tells who is concerned.
+    Fleet,
+    /// Looks at what is on its way at the provider.
+    Watch,
 }
 
 impl Periodic {
     /// Every periodic job.
-    pub const ALL: [Self; 1] = [Self::Housekeeping];
-
-    /// From one slot to the next.
-    #[must_use]
-    pub fn period(self) -> Duration {
-        match self {
-            Self::Housekeeping => Duration::from_secs(3600),
-        }
-    }
+    pub const ALL: [Self; 3] = [Self::Housekeeping, Self::Fleet, Self::Watch];
 }
 
 impl fmt::Display for Periodic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Housekeeping => "housekeeping",
+            Self::Fleet => "fleet",
+            Self::Watch => "watch",
         })
     }
 }

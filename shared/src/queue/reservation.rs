@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::job::{Job, JobId};
 use crate::clock::Millis;
 use crate::model::{Event, InstanceId, Operation, Reservation as BudgetReservation, Status};
+use crate::redis::Keys;
 use crate::stock::StockNote;
 
 /// A job that this process holds until it is settled or its lease ends.
@@ -141,12 +142,35 @@ pub enum Write {
     ReleaseName(String, InstanceId),
     /// The instance is over: out of the listing, kept by id until it is pruned.
     Close(InstanceId),
-    /// The environment variables of the instance's caller are needed no more.
-    ForgetEnvs(InstanceId),
+    /// A field of a hash has this value from now on.
+    Set(Hash, String, String),
+    /// A field of a hash is needed no more.
+    Unset(Hash, String),
     /// What was learned about an offer.
     Stock(StockNote),
     /// The instance's part of the budget, unless a later wish has reserved one already.
     Reserve(InstanceId, BudgetReservation),
-    /// A follow-up job, due now.
-    Enqueue(Job),
+    /// A follow-up job, due after this long; one that waits keeps the earlier time.
+    Enqueue(Job, Duration),
+}
+
+/// A hash whose fields belong to what a settlement is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hash {
+    /// Instance id → its caller's environment variables, encrypted.
+    Envs,
+    /// The provider's id → the instance whose attempt it is, as long as it may exist.
+    Bound,
+    /// Instance id → what is waited for at the provider; see [`Watched`](crate::fleet::Watched).
+    Watch,
+}
+
+impl Hash {
+    pub(super) fn key(self, names: &Keys) -> String {
+        match self {
+            Self::Envs => names.envs(),
+            Self::Bound => names.bound(),
+            Self::Watch => names.watch(),
+        }
+    }
 }

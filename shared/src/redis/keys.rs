@@ -62,6 +62,37 @@ impl Keys {
         self.key("stockouts")
     }
 
+    /// HASH instance id, or `x:` and the provider's id of a foreign one → what the provider's list showed;
+    /// `pass` → how the last pass over it went; `birth` → when the first one was.
+    #[must_use]
+    pub fn fleet(&self) -> String {
+        self.key("fleet")
+    }
+
+    /// HASH field of the fleet → digest of what it holds.
+    #[must_use]
+    pub fn marks(&self) -> String {
+        self.key("marks")
+    }
+
+    /// HASH the provider's id → the instance whose attempt it is, as long as it may exist.
+    #[must_use]
+    pub fn bound(&self) -> String {
+        self.key("bound")
+    }
+
+    /// HASH instance id → what is waited for at the provider.
+    #[must_use]
+    pub fn watch(&self) -> String {
+        self.key("watch")
+    }
+
+    /// HASH the provider's id → an instance that nobody accounts for.
+    #[must_use]
+    pub fn suspects(&self) -> String {
+        self.key("suspects")
+    }
+
     /// HASH operation id → operation.
     #[must_use]
     pub fn ops(&self) -> String {

@@ -73,6 +73,8 @@ scripts! {
     LIST = "list" ["queue.lua", "look.lua", "list.lua"];
     /// One job.
     SHOW = "show" ["queue.lua", "show.lua"];
+    /// Writes down what a look at the provider's fleet found.
+    FLEET = "fleet" ["queue.lua", "fleet.lua"];
     /// Takes jobs out of the dead letter.
     EXHUME = "exhume" ["queue.lua", "exhume.lua"];
     /// Forgets instances that were closed long ago.

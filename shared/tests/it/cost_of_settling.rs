@@ -1,7 +1,9 @@
 //! What settling costs in billed commands: exactly what its header declares.
 
+use std::time::Duration;
+
 use shared::model::{BillingMode, Offer, Rate, Reservation};
-use shared::queue::{BATCH, Settlement, Verdict, Write};
+use shared::queue::{BATCH, Hash, Settlement, Verdict, Write};
 use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
@@ -110,14 +112,7 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     let part = |generation, units| Write::Reserve(spec.id.clone(), reservation(generation, units));
     rig.store().create(&spec).await.unwrap();
     let _ = reserve(&session, 10).await;
-    let offer = Offer {
-        product_id: "p".into(),
-        product_name: "n".into(),
-        cluster_id: "c".into(),
-        region: "r".into(),
-        billing_mode: BillingMode::Spot,
-        unit_price: 1,
-    };
+    let offer = offer();
     let cases: Vec<(&str, u64, Vec<Write>)> = vec![
         ("nothing", 0, vec![]),
         ("a status", 1, vec![status()]),
@@ -139,8 +134,8 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             "the variables of two instances",
             1,
             vec![
-                Write::ForgetEnvs(spec.id.clone()),
-                Write::ForgetEnvs(spec.id.clone()),
+                Write::Unset(Hash::Envs, spec.id.to_string()),
+                Write::Unset(Hash::Envs, spec.id.to_string()),
             ],
         ),
         (
@@ -161,6 +156,17 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             2,
             vec![Write::Stock(StockNote::booted(&offer))],
         ),
+        (
+            "fields of two hashes, one of them in both ways",
+            3,
+            vec![
+                Write::Set(Hash::Bound, "p1".into(), "i1".into()),
+                Write::Set(Hash::Bound, "p2".into(), "i1".into()),
+                Write::Unset(Hash::Bound, "p0".into()),
+                Write::Set(Hash::Watch, "i1".into(), "{}".into()),
+            ],
+        ),
+        (
             "two reservations",
             2,
             vec![
@@ -174,7 +180,10 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
         (
             "two follow-up jobs",
             3,
-            vec![Write::Enqueue(webhook("m1")), Write::Enqueue(webhook("m2"))],
+            vec![
+                Write::Enqueue(webhook("m1"), Duration::ZERO),
+                Write::Enqueue(webhook("m2"), Duration::ZERO),
+            ],
         ),
     ];
     for (number, (what, own, writes)) in cases.into_iter().enumerate() {
@@ -184,5 +193,16 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
         let (billed, applied) = cost(&rig, settle(&session, settlement)).await;
         assert_eq!(applied, [true]);
         assert_eq!(billed, 3 + 3 + 1 + own, "{what}");
+    }
+}
+
+fn offer() -> Offer {
+    Offer {
+        product_id: "p".into(),
+        product_name: "n".into(),
+        cluster_id: "c".into(),
+        region: "r".into(),
+        billing_mode: BillingMode::Spot,
+        unit_price: 1,
     }
 }

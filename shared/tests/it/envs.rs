@@ -2,7 +2,7 @@
 
 use shared::envs::{EnvsKey, Unreadable};
 use shared::model::EnvVar;
-use shared::queue::{Verdict, Write};
+use shared::queue::{Hash, Verdict, Write};
 use shared::store::{Accepted, Store, StoreError};
 
 use crate::rig::{LONG_LEASE, Rig, Trouble};
@@ -47,7 +47,7 @@ async fn variables_are_stored_encrypted_with_the_spec_and_forgotten_at_the_end(r
 
     let session = rig.session(LONG_LEASE);
     let job = reserve_one(&session).await;
-    let writes = vec![Write::ForgetEnvs(spec.id.clone())];
+    let writes = vec![Write::Unset(Hash::Envs, spec.id.to_string())];
     settle(&session, vec![job.settle(Verdict::Done, writes)]).await;
     let error = store.envs(&spec.id).await.unwrap_err();
     assert!(

@@ -1,5 +1,7 @@
 //! What a settlement changes together, or not at all.
 
+use std::time::Duration;
+
 use shared::clock::Millis;
 use shared::model::{InstanceId, OperationState, Spec, Status};
 use shared::queue::{BATCH, Exchange, Job, Reservation, Settlement, Verdict, Write};
@@ -35,7 +37,7 @@ fn everything(spec: &Spec) -> Vec<Write> {
         Write::Operation(Box::new(ended)),
         Write::Event(Box::new(event(&spec.id, 1))),
         Write::ReleaseName(spec.name.clone(), spec.id.clone()),
-        Write::Enqueue(webhook("msg_1")),
+        Write::Enqueue(webhook("msg_1"), Duration::ZERO),
     ]
 }
 
@@ -173,7 +175,7 @@ async fn a_full_batch_is_settled_in_one_call(rig: Rig) {
         let writes = vec![
             Write::Status(instance.clone(), Box::default()),
             Write::Event(Box::new(event(&instance, 1))),
-            Write::Enqueue(webhook(&format!("msg_{instance}"))),
+            Write::Enqueue(webhook(&format!("msg_{instance}")), Duration::ZERO),
         ];
         settlements.push(job.settle(Verdict::Done, writes));
     }

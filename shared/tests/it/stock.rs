@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::clock::Millis;
 use shared::model::{BillingMode, Offer};
-use shared::queue::{Queue, Verdict, Write};
+use shared::queue::{Hash, Queue, Verdict, Write};
 use shared::stock::{StockNote, StockOuts};
 
 use crate::rig::{LONG_LEASE, Rig};
@@ -177,7 +177,7 @@ async fn a_damaged_key_costs_the_notes_and_no_result(rig: Rig) {
     let job = take(&session, webhook("msg_odd")).await;
     let writes = vec![
         Write::Stock(StockNote::sold_out(&offer("4090.i"))),
-        Write::ForgetEnvs("inst_1".parse().unwrap()),
+        Write::Unset(Hash::Envs, "inst_1".into()),
     ];
     let applied = settle(&session, vec![job.settle(Verdict::Done, writes)]).await;
     assert_eq!(applied, [true]);

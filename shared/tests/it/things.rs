@@ -6,8 +6,7 @@ use shared::clock::Millis;
 use shared::model::spec::Request;
 use shared::model::{
     Actor, BillingMode, Cause, CreateOptions, Desired, Event, EventId, EventKind, InstanceId,
-    OperationId,
-    OperationKind, Spec,
+    OperationId, OperationKind, Spec,
 };
 use shared::queue::{Delivery, Exchange, Job, Queue, Reservation, Settlement, Verdict};
 

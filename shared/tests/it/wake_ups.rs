@@ -1,5 +1,7 @@
 //! How a sleeping session hears of work.
 
+use std::time::Duration;
+
 use shared::queue::{Job, Queue, Verdict, Write};
 use shared::redis::{Notice, Subscription};
 use tokio::time::timeout;
@@ -86,7 +88,7 @@ async fn a_sleeping_session_hears_of_a_follow_up_job(rig: Rig) {
     // It asked for more than there was, so it counts as a sleeper itself.
     rig.ask(["DEL", &rig.keys.idle()]).await;
     let (session, mut wake_ups) = asleep(&rig).await;
-    let writes = vec![Write::Enqueue(webhook("msg_1"))];
+    let writes = vec![Write::Enqueue(webhook("msg_1"), Duration::ZERO)];
     assert_eq!(
         settle(&busy, vec![job.settle(Verdict::Done, writes)]).await,
         [true]

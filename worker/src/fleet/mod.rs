@@ -1,3 +1,31 @@
-//! The fleet as the provider lists it, compared with what is recorded.
+//! The fleet as the provider lists it: one list feeds all records.
+//!
+//! `pass` reads the whole list every so often (`cadence`) and makes due the instances for which it shows
+//! something new (`compare`). `watch` looks at what is on its way more often, and at nothing else.
+//! `sweep` decides what becomes of instances that nobody accounts for.
 
+mod cadence;
+mod compare;
+mod pass;
 pub mod sweep;
+mod watch;
+
+use std::sync::Arc;
+
+use shared::config::Secret;
+use shared::fleet::FleetStore;
+use shared::queue::Queue;
+
+pub(crate) use self::cadence::Cadence;
+use crate::marker::DeploymentId;
+use crate::provider::Provider;
+
+/// Looks at the whole fleet.
+pub(crate) struct Fleet<N> {
+    pub(crate) store: FleetStore,
+    pub(crate) queue: Queue,
+    pub(crate) provider: Arc<Provider<N>>,
+    pub(crate) cadence: Cadence,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) marker_secret: Option<Secret>,
+}

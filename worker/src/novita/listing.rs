@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::{CallContext, Instance, InstancePage, ListQuery, Novita, NovitaError};
+use super::{Instance, InstancePage, ListQuery, NovitaError};
 
 /// Instances asked for per page.
 pub const PAGE_SIZE: u32 = 100;
@@ -13,13 +13,13 @@ const MAX_PAGES: u32 = 100;
 
 /// The result of reading all pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listing {
+pub enum Listing<T = Instance> {
     /// Every matching instance. What is not in it does not exist, as far as lists can tell.
-    Complete(Vec<Instance>),
+    Complete(Vec<T>),
     /// Some of them. What is in it exists; nothing follows from what is not.
     Incomplete {
         /// Those that were read, each id once.
-        seen: Vec<Instance>,
+        seen: Vec<T>,
         /// Why it cannot be called complete.
         why: Gap,
     },
@@ -67,54 +67,60 @@ impl Gap {
     }
 }
 
-/// Reads all instances whose name contains `name`, or all there are.
+/// A listing in the making: whoever reads the pages asks for the next query and hands in the answer.
 ///
 /// Pages are numbered from 1. The list ends at its stated total; a page that brings nothing new
 /// ends it too, since a server that ignores the page number repeats its first page for ever.
-pub async fn list_all<N: Novita>(novita: &N, name: Option<&str>, context: &CallContext) -> Listing {
-    let mut pages = Pages::new(name);
-    loop {
-        let page = novita.list(&pages.next_query(), context).await;
-        if let Some(listing) = pages.take(page) {
-            return listing;
-        }
-    }
-}
-
-/// A listing in the making: whoever reads the pages asks for the next query and hands in the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Pages {
-    name: Option<String>,
-    read: u32,
-    seen: Vec<Instance>,
+#[derive(Debug)]
+pub struct Pages<T> {
+    query: ListQuery,
+    seen: Vec<T>,
     ids: HashSet<String>,
     total: Option<u64>,
 }
 
-impl Pages {
-    /// Of all instances whose name contains `name`, or of all there are.
-    pub(crate) fn new(name: Option<&str>) -> Self {
+impl<T> Pages<T> {
+    /// Of all instances that match `query`, whose page counts for nothing.
+    #[must_use]
+    pub fn new(query: ListQuery) -> Self {
         Self {
-            name: name.map(str::to_owned),
-            ..Self::default()
+            query: ListQuery {
+                page_num: 1,
+                page_size: PAGE_SIZE,
+                ..query
+            },
+            seen: Vec::new(),
+            ids: HashSet::new(),
+            total: None,
         }
     }
 
     /// What to ask for next.
-    pub(crate) fn next_query(&self) -> ListQuery {
-        ListQuery {
-            page_num: self.read + 1,
-            page_size: PAGE_SIZE,
-            name: self.name.clone(),
-            status: None,
-        }
+    #[must_use]
+    pub fn query(&self) -> &ListQuery {
+        &self.query
     }
 
-    /// Takes in the answer to that; the listing, if there is nothing more to ask for.
-    pub(crate) fn take(&mut self, page: Result<InstancePage, NovitaError>) -> Option<Listing> {
-        self.read += 1;
-        let gap = match page.map_err(Gap::from).and_then(|page| self.add(page)) {
-            Ok(false) if self.read < MAX_PAGES => return None,
+    /// How many there are, once a page told it.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// Takes in the answer to that, of each instance what `keep` makes of it; the listing, if there is
+    /// nothing more to ask for.
+    pub fn take(
+        &mut self,
+        page: Result<InstancePage, NovitaError>,
+        keep: impl FnMut(Instance) -> T,
+    ) -> Option<Listing<T>> {
+        let read = self.query.page_num;
+        self.query.page_num += 1;
+        let gap = match page
+            .map_err(Gap::from)
+            .and_then(|page| self.add(page, keep))
+        {
+            Ok(false) if read < MAX_PAGES => return None,
             Ok(false) => Some(Gap::TooLong),
             Ok(true) => self.prove().err(),
             Err(gap) => Some(gap),
@@ -127,7 +133,11 @@ impl Pages {
     }
 
     /// Whether this was the last page.
-    fn add(&mut self, page: InstancePage) -> Result<bool, Gap> {
+    fn add(
+        &mut self,
+        page: InstancePage,
+        mut keep: impl FnMut(Instance) -> T,
+    ) -> Result<bool, Gap> {
         let said_empty = page.instances.as_ref().is_some_and(Vec::is_empty);
         // An empty list that was sent as such states its total.
         let total = page.total.or(said_empty.then_some(self.seen.len() as u64));
@@ -142,7 +152,7 @@ impl Pages {
                 return Err(Gap::WithoutId);
             }
             if self.ids.insert(instance.id.clone()) {
-                self.seen.push(instance);
+                self.seen.push(keep(instance));
             }
         }
         let new = self.seen.len() - before;

@@ -17,8 +17,7 @@ mod words;
 pub use base_url::InvalidBaseUrl;
 pub use client::{ApiKey, InvalidApiKey, NovitaClient, NovitaOptions, SetupError};
 pub use error::{Held, HeldBy, NovitaError, Refusal, Unclear};
-pub(crate) use listing::Pages;
-pub use listing::{Gap, Listing, PAGE_SIZE, list_all};
+pub use listing::{Gap, Listing, PAGE_SIZE, Pages};
 pub use reason::{Reason, ReasonClass};
 pub use wire::{
     BillingMode, Cluster, CreateRequest, Env, HundredThousandthsUsd, Instance, InstancePage,
@@ -73,7 +72,7 @@ pub trait Novita: Send + Sync {
         context: &CallContext,
     ) -> impl Future<Output = Result<Instance, NovitaError>> + Send;
 
-    /// One page of the account's instances; [`list_all`] reads them all.
+    /// One page of the account's instances.
     fn list(
         &self,
         query: &ListQuery,

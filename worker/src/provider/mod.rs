@@ -208,11 +208,44 @@ impl<N: Novita> Provider<N> {
 
     /// Every instance whose name contains `name`, and whether that is all of them. Each page is a call.
     pub async fn list_all(&self, name: &str) -> Listing {
-        let mut pages = Pages::new(Some(name));
+        let query = ListQuery {
+            name: Some(name.to_owned()),
+            ..ListQuery::default()
+        };
+        self.list_each(query, |instance| instance).await
+    }
+
+    /// Of every instance that matches `query` what `keep` makes of it, and whether that is all of them.
+    /// Each page is a call, and none is kept longer than it takes.
+    pub async fn list_each<T>(
+        &self,
+        query: ListQuery,
+        mut keep: impl FnMut(Instance) -> T,
+    ) -> Listing<T> {
+        let mut pages = Pages::new(query);
         loop {
-            let page = self.page(&pages.next_query()).await;
-            if let Some(listing) = pages.take(page) {
+            let page = self.page(pages.query()).await;
+            if let Some(listing) = pages.take(page, &mut keep) {
                 return listing;
+            }
+        }
+    }
+
+    /// The same, unless there are more than `most`: `None` then.
+    pub(crate) async fn list_few<T>(
+        &self,
+        query: ListQuery,
+        most: u64,
+        mut keep: impl FnMut(Instance) -> T,
+    ) -> Option<Listing<T>> {
+        let mut pages = Pages::new(query);
+        loop {
+            let page = self.page(pages.query()).await;
+            if let Some(listing) = pages.take(page, &mut keep) {
+                return Some(listing);
+            }
+            if pages.total().is_some_and(|total| total > most) {
+                return None;
             }
         }
     }

@@ -4,22 +4,28 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::clock::Millis;
+use shared::fleet::Seen;
 use shared::model::budget::WARNING_PERCENT;
 use shared::model::operation::Failure;
 use shared::model::{
     Attempt, AttemptState, Cause, Event, EventId, EventKind, Operation, OperationKind,
     OperationState, Spec, Status,
 };
-use shared::queue::{Verdict, Write};
+use shared::queue::{Hash, Verdict, Write};
 
 use super::cause;
 use super::notify::Notifier;
+use super::ties::held;
 
 /// When the instance is to be looked at next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// After this long.
     In(Duration),
+    /// When the provider shows another word for it, or after this long.
+    Watch(Duration),
+    /// When the provider's list shows something new of it.
+    Settled,
     /// Only when somebody wishes something of it.
     Never,
     /// Soon, and nothing of this step is kept: it began with an outdated read, or another worker has
@@ -31,16 +37,17 @@ impl Next {
     /// At once: there is another step to do.
     pub(super) const NOW: Self = Self::In(Duration::ZERO);
 
-    /// The longer of two waits.
+    /// The longer of two waits, of which the second is for a read that failed.
     pub(super) fn or_later(self, other: Self) -> Self {
         match (self, other) {
-            (Self::In(one), Self::In(another)) => Self::In(one.max(another)),
-            (Self::In(_), other) => other,
+            (Self::In(one) | Self::Watch(one), Self::In(another)) => Self::In(one.max(another)),
             (this, _) => this,
         }
     }
 }
 
+/// Before one is looked at of which the list shows nothing new; that costs the provider no call.
+const SETTLED: Duration = Duration::from_secs(3600);
 /// Before a step that was abandoned is begun anew.
 const ABANDONED_WAIT: Duration = Duration::from_millis(300);
 
@@ -52,6 +59,10 @@ pub(super) struct Draft<'a> {
     began: Instant,
     notifier: &'a Notifier,
     pub(super) writes: Vec<Write>,
+    /// What the provider's list last showed of it.
+    pub(super) seen: Seen,
+    /// The provider's ids that the record held when the step began.
+    pub(super) held: Vec<String>,
 }
 
 impl<'a> Draft<'a> {
@@ -61,13 +72,16 @@ impl<'a> Draft<'a> {
         now: Millis,
         notifier: &'a Notifier,
     ) -> Self {
+        let status = status.unwrap_or_default();
         let mut draft = Self {
             spec,
-            status: status.unwrap_or_default(),
+            held: held(&status),
+            status,
             now,
             began: Instant::now(),
             notifier,
             writes: Vec::new(),
+            seen: Seen::default(),
         };
         draft.status.first_seen.get_or_insert(now);
         draft.take_up_operation();
@@ -159,7 +173,7 @@ impl<'a> Draft<'a> {
         if kind.notice().is_some() {
             self.status.notices += 1;
             if let Some(job) = self.notifier.webhook(self.spec, &self.status, &event) {
-                self.writes.push(Write::Enqueue(job));
+                self.writes.push(Write::Enqueue(job, Duration::ZERO));
             }
         }
         tracing::info!(
@@ -196,7 +210,8 @@ impl<'a> Draft<'a> {
     /// Nothing will be ordered for it any more.
     pub(super) fn forget_envs(&mut self) {
         if self.spec.options.has_envs {
-            self.writes.push(Write::ForgetEnvs(self.spec.id.clone()));
+            let id = self.spec.id.to_string();
+            self.writes.push(Write::Unset(Hash::Envs, id));
         }
     }
 
@@ -221,6 +236,8 @@ impl<'a> Draft<'a> {
     pub(super) fn finish(mut self, next: Next) -> (Verdict, Vec<Write>) {
         if next != Next::Abandoned {
             self.account();
+            self.keep_bound();
+            self.keep_watch(next);
         }
         let Self {
             spec,
@@ -229,7 +246,8 @@ impl<'a> Draft<'a> {
             ..
         } = self;
         let verdict = match next {
-            Next::In(after) => Verdict::Again(after),
+            Next::In(after) | Next::Watch(after) => Verdict::Again(after),
+            Next::Settled => Verdict::Again(SETTLED),
             Next::Never => Verdict::Done,
             Next::Abandoned => return (Verdict::Again(ABANDONED_WAIT), Vec::new()),
         };

@@ -3,11 +3,12 @@
 use shared::clock::Millis;
 use shared::model::{PortMapping, ProviderFacts};
 
-use crate::novita::{Instance, StatusError};
+use crate::novita::{Instance, ProviderStatus, StatusError};
 
 /// The provider's words are kept short: they travel through statuses, events and webhooks.
 const MAX_PROBLEM_CHARS: usize = 300;
 
+/// What is kept of an instance, as it was at `now`.
 pub(crate) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
     ProviderFacts {
         status: instance.status.as_str().to_owned(),
@@ -46,4 +47,16 @@ pub(super) fn describe(error: &StatusError) -> String {
     .chars()
     .take(MAX_PROBLEM_CHARS)
     .collect()
+}
+
+/// The provider's word, as a decision needs it.
+pub(super) trait Word {
+    /// The word.
+    fn word(&self) -> ProviderStatus;
+}
+
+impl Word for ProviderFacts {
+    fn word(&self) -> ProviderStatus {
+        ProviderStatus::from(self.status.clone())
+    }
 }

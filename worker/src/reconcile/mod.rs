@@ -6,9 +6,10 @@ mod cause;
 mod checks;
 mod cost;
 mod draft;
-mod facts;
+pub(crate) mod facts;
 mod find;
 mod leftovers;
+mod look;
 mod moves;
 mod notify;
 mod observe;
@@ -21,11 +22,13 @@ mod request;
 mod search;
 mod stock;
 mod template;
+mod ties;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Millis;
+use shared::fleet::Seen;
 use shared::model::operation::Failure;
 use shared::model::{InstanceId, Spec, Status};
 use shared::queue::{Checkpoint, JobId, Queue, Reservation, Settlement, Verdict};
@@ -90,8 +93,8 @@ impl<N: Novita> Reconciler<N> {
         instance: &InstanceId,
         now: Millis,
     ) -> Settlement {
-        let record = match self.store.record(instance).await {
-            Ok(Some(record)) => record,
+        let (record, seen) = match self.store.scene(instance).await {
+            Ok(Some(scene)) => scene,
             // A read that lags behind may not see a new spec yet; one that stays away is gone for good.
             Ok(None) if job.errors < MISSING_LOOKS => {
                 let error = "the spec is missing".to_owned();
@@ -109,7 +112,7 @@ impl<N: Novita> Reconciler<N> {
                 instance,
                 began_with: record.stored_status.as_deref(),
             };
-            self.step(&record, &lease, now).await
+            self.step(&record, seen, &lease, now).await
         };
         job.settle(verdict, writes)
     }
@@ -117,11 +120,13 @@ impl<N: Novita> Reconciler<N> {
     async fn step(
         &self,
         record: &Record,
+        seen: Seen,
         lease: &Lease<'_>,
         now: Millis,
     ) -> (Verdict, Vec<shared::queue::Write>) {
         let Record { spec, status, .. } = record;
         let mut draft = Draft::new(spec, status.clone(), now, &self.notifier);
+        draft.seen = seen;
         let step = plan(spec, &draft.status);
         tracing::debug!(instance = %spec.id, ?step, "reconciling");
         let next = match step {
@@ -134,7 +139,9 @@ impl<N: Novita> Reconciler<N> {
             Step::Close => self.close(&mut draft).await,
             Step::Rest => draft.rest(),
         };
-        draft.finish(next)
+        let (verdict, mut writes) = draft.finish(next);
+        ties::hasten_looks(&mut writes, &self.config);
+        (verdict, writes)
     }
 
     /// The marker of an attempt; `None` for an instance whose id was not made here.

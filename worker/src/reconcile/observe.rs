@@ -8,10 +8,11 @@ use shared::model::{EventKind, ProviderFacts, Status};
 
 use super::checks::Checks;
 use super::draft::{Draft, Next};
+use super::facts::Word;
 use super::remove::{provider_id, without_id};
-use super::{Reconciler, facts, failure};
+use super::{Reconciler, failure};
 use crate::health::{self, OverallStatus};
-use crate::novita::{Instance, Novita, NovitaError, ProviderStatus};
+use crate::novita::{Novita, NovitaError, ProviderStatus};
 
 impl<N: Novita> Reconciler<N> {
     /// Asks the provider how the current attempt is.
@@ -19,26 +20,23 @@ impl<N: Novita> Reconciler<N> {
         let Some(id) = provider_id(draft) else {
             return without_id(draft);
         };
-        match self.provider.get(&id).await {
-            Ok(instance) => {
+        match self.look(draft, &id).await {
+            Ok(facts) => {
                 draft.progress();
                 draft.status.removal = None;
-                self.seen(draft, &instance).await
+                self.seen(draft, facts).await
             }
             Err(NovitaError::NotFound(_)) => self.prove_absence(draft, &id).await,
             Err(error) => draft.provider_setback(&error),
         }
     }
 
-    pub(super) async fn seen(&self, draft: &mut Draft<'_>, instance: &Instance) -> Next {
-        let before = draft
-            .status
-            .provider
-            .replace(facts::of(instance, draft.now));
-        let problem = facts::describe(&instance.status_error);
-        match Sight::of(&instance.status, &problem, Past::of(&draft.status)) {
+    async fn seen(&self, draft: &mut Draft<'_>, facts: ProviderFacts) -> Next {
+        let (word, problem) = (facts.word(), facts.status_error.clone());
+        let before = draft.status.provider.replace(facts);
+        match Sight::of(&word, &problem, Past::of(&draft.status)) {
             Sight::Broken => draft.discard(failure("PROVIDER_FAILURE", problem)),
-            Sight::Settled => Next::In(self.config.poll_slow),
+            Sight::Settled => Next::Settled,
             Sight::Running => self.running(draft).await,
             Sight::Booting => self.booting(draft),
             Sight::Stuck => {
@@ -47,7 +45,7 @@ impl<N: Novita> Reconciler<N> {
             }
             Sight::Drifted => {
                 drifted(draft, before.as_ref());
-                Next::In(self.config.poll_slow)
+                Next::Settled
             }
             Sight::Removed => {
                 draft.gone();
@@ -64,7 +62,7 @@ impl<N: Novita> Reconciler<N> {
             let message = format!("not running {} s after it was created", waited / 1000);
             return draft.discard(failure("STARTUP_TIMEOUT", message));
         }
-        Next::In(self.config.poll_fast)
+        self.watch()
     }
 
     /// Running, and not known to be ready: checks every endpoint once.
@@ -80,7 +78,7 @@ impl<N: Novita> Reconciler<N> {
         let expected = checks.wanted(ordered);
         if endpoints.is_empty() && expected == 0 {
             draft.ready("it runs and has no endpoint to check");
-            return Next::In(self.config.poll_slow);
+            return Next::Settled;
         }
         if draft.status.health.is_none() {
             let (reason, data) = ("its endpoints are being checked", json!({}));
@@ -102,7 +100,7 @@ impl<N: Novita> Reconciler<N> {
         let (made, waited) = (health.checks, now.since(health.started_at));
         if all_show && all_healthy {
             draft.ready("it runs and every health check passed");
-            return Next::In(self.config.poll_slow);
+            return Next::Settled;
         }
         self.not_healthy(draft, &checks, made, Duration::from_millis(waited))
     }

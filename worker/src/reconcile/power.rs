@@ -8,16 +8,17 @@ use std::time::Duration;
 use serde_json::json;
 use shared::model::operation::Failure;
 use shared::model::status::Power;
-use shared::model::{EventKind, OperationKind, OperationState};
+use shared::model::{EventKind, OperationKind, OperationState, ProviderFacts};
 use shared::queue::Checkpoint;
 
 use super::cause;
 use super::draft::{Draft, Next};
+use super::facts::Word;
 use super::moves::code_of;
 use super::observe::drifted;
 use super::remove::{provider_id, without_id};
-use super::{Lease, Reconciler, facts, failure};
-use crate::novita::{Instance, Novita, NovitaError, ProviderId, ProviderStatus};
+use super::{Lease, Reconciler, failure};
+use crate::novita::{Novita, NovitaError, ProviderId, ProviderStatus};
 
 /// A call that shows no effect is made again after this long.
 const NO_EFFECT: Duration = Duration::from_secs(60);
@@ -52,10 +53,10 @@ impl<N: Novita> Reconciler<N> {
             draft.boot_failed(failure("STARTUP_TIMEOUT", message));
             return Next::In(self.config.poll_slow);
         }
-        match self.provider.get(&id).await {
-            Ok(instance) => {
+        match self.ask(draft, &id).await {
+            Ok(facts) => {
                 draft.progress();
-                self.boot_seen(draft, lease, &id, &instance).await
+                self.boot_seen(draft, lease, &id, facts).await
             }
             Err(NovitaError::NotFound(_)) => self.prove_absence(draft, &id).await,
             Err(error) => draft.provider_setback(&error),
@@ -67,15 +68,13 @@ impl<N: Novita> Reconciler<N> {
         draft: &mut Draft<'_>,
         lease: &Lease<'_>,
         id: &ProviderId,
-        instance: &Instance,
+        facts: ProviderFacts,
     ) -> Next {
-        let before = draft
-            .status
-            .provider
-            .replace(facts::of(instance, draft.now));
+        let word = facts.word();
+        let before = draft.status.provider.replace(facts);
         draft.status.removal = None;
         let restarts = draft.spec.request.kind == OperationKind::Restart;
-        match instance.status {
+        match word {
             ProviderStatus::Removed => {
                 draft.gone();
                 Next::NOW
@@ -99,17 +98,17 @@ impl<N: Novita> Reconciler<N> {
                     power.was_seen_booting = true;
                 }
                 draft.down();
-                Next::In(self.config.poll_fast)
+                self.watch()
             }
             ProviderStatus::ToStop
             | ProviderStatus::Stopping
             | ProviderStatus::Pending
             | ProviderStatus::ToCreate
             | ProviderStatus::Creating
-            | ProviderStatus::Pulling => Next::In(self.config.poll_fast),
+            | ProviderStatus::Pulling => self.watch(),
             _ => {
                 drifted(draft, before.as_ref());
-                Next::In(self.config.poll_fast)
+                self.watch()
             }
         }
     }
@@ -117,12 +116,12 @@ impl<N: Novita> Reconciler<N> {
     /// It is stopped and shall run. A repeated call is harmless: one that is starting refuses it.
     async fn call_start(&self, draft: &mut Draft<'_>, id: &ProviderId) -> Next {
         if draft.called_within(NO_EFFECT) {
-            return Next::In(self.config.poll_fast);
+            return self.watch();
         }
         draft.note_call();
         match self.provider.start(id).await {
             Ok(()) | Err(NovitaError::InvalidStateChange(_) | NovitaError::NotFound(_)) => {
-                Next::In(self.config.poll_fast)
+                self.watch()
             }
             Err(error @ NovitaError::Refused(_)) => {
                 draft.boot_failed(failure(code_of(&error), error.to_string()));
@@ -144,7 +143,7 @@ impl<N: Novita> Reconciler<N> {
         id: &ProviderId,
     ) -> Next {
         if draft.called_within(NO_EFFECT) {
-            return Next::In(self.config.poll_fast);
+            return self.watch();
         }
         if draft
             .power()
@@ -168,7 +167,7 @@ impl<N: Novita> Reconciler<N> {
                 NovitaError::InvalidStateChange(_)
                 | NovitaError::NotFound(_)
                 | NovitaError::Unclear(_),
-            ) => Next::In(self.config.poll_fast),
+            ) => self.watch(),
             Err(error @ NovitaError::Refused(_)) => {
                 draft.boot_failed(failure(code_of(&error), error.to_string()));
                 Next::In(self.config.poll_slow)
@@ -188,10 +187,10 @@ impl<N: Novita> Reconciler<N> {
         if draft.take_up_power() {
             draft.event(EventKind::Stopping, "its stop was asked for", json!({}));
         }
-        match self.provider.get(&id).await {
-            Ok(instance) => {
+        match self.look(draft, &id).await {
+            Ok(facts) => {
                 draft.progress();
-                self.halt_seen(draft, &id, &instance).await
+                self.halt_seen(draft, &id, facts).await
             }
             Err(NovitaError::NotFound(_)) => self.prove_absence(draft, &id).await,
             Err(error) => {
@@ -202,21 +201,23 @@ impl<N: Novita> Reconciler<N> {
         }
     }
 
-    async fn halt_seen(&self, draft: &mut Draft<'_>, id: &ProviderId, instance: &Instance) -> Next {
-        let before = draft
-            .status
-            .provider
-            .replace(facts::of(instance, draft.now));
+    async fn halt_seen(
+        &self,
+        draft: &mut Draft<'_>,
+        id: &ProviderId,
+        facts: ProviderFacts,
+    ) -> Next {
+        let (word, problem) = (facts.word(), facts.status_error.clone());
+        let before = draft.status.provider.replace(facts);
         draft.status.removal = None;
-        let problem = facts::describe(&instance.status_error);
-        match instance.status {
+        match word {
             ProviderStatus::Removed => {
                 draft.gone();
                 Next::NOW
             }
             ProviderStatus::Exited => {
                 draft.stopped();
-                Next::In(self.config.poll_slow)
+                Next::Settled
             }
             ProviderStatus::Running => {
                 if draft.status.timestamps.stopped.take().is_some() {
@@ -234,14 +235,18 @@ impl<N: Novita> Reconciler<N> {
             | ProviderStatus::ToStart
             | ProviderStatus::Starting
             | ProviderStatus::ToRestart
-            | ProviderStatus::Restarting => Next::In(self.config.poll_fast),
+            | ProviderStatus::Restarting => self.watch(),
             ProviderStatus::Pending
             | ProviderStatus::ToCreate
             | ProviderStatus::Creating
-            | ProviderStatus::Pulling => self.booting(draft),
+            | ProviderStatus::Pulling
+                if !draft.status.was_ready =>
+            {
+                self.booting(draft)
+            }
             _ => {
                 drifted(draft, before.as_ref());
-                Next::In(self.config.poll_slow)
+                self.watch()
             }
         }
     }
@@ -250,13 +255,14 @@ impl<N: Novita> Reconciler<N> {
     async fn call_stop(&self, draft: &mut Draft<'_>, id: &ProviderId) -> Next {
         let calls = draft.power().map_or(0, |power| power.calls);
         let wait = (self.config.poll_fast * 2_u32.pow(calls.min(8))).min(STOP_WAIT_MAX);
+        let look_at_the_latest = Next::Watch(wait.min(self.config.poll_slow));
         if calls > 0 && draft.called_within(wait) {
-            return Next::In(self.config.poll_fast);
+            return look_at_the_latest;
         }
         draft.note_call();
         match self.provider.stop(id).await {
             Ok(()) | Err(NovitaError::InvalidStateChange(_) | NovitaError::NotFound(_)) => {
-                Next::In(self.config.poll_fast)
+                look_at_the_latest
             }
             Err(error @ NovitaError::Held(_)) => {
                 draft.forget_call();

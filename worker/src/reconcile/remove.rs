@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use shared::model::AttemptState;
 use shared::model::operation::Failure;
+use shared::model::{AttemptState, ProviderFacts};
 
+use super::Reconciler;
 use super::draft::{Draft, Next};
+use super::facts::Word;
 use super::leftovers::{Left, take_in};
-use super::{Reconciler, facts};
-use crate::novita::{Instance, Novita, NovitaError, ProviderId, ProviderStatus, Reason};
+use crate::novita::{Novita, NovitaError, ProviderId, ProviderStatus, Reason};
 
 /// Two looks that miss an instance count as proof only this far apart.
 const PROOF_GAP: Duration = Duration::from_secs(30);
@@ -24,8 +25,8 @@ impl<N: Novita> Reconciler<N> {
             return without_id(draft);
         };
         draft.status.removal.get_or_insert_default();
-        match self.provider.get(&id).await {
-            Ok(instance) => self.remove_seen(draft, &id, &instance).await,
+        match self.ask(draft, &id).await {
+            Ok(facts) => self.remove_seen(draft, &id, facts).await,
             Err(NovitaError::NotFound(_)) => self.prove_absence(draft, &id).await,
             Err(error) => {
                 // Deleting must not depend on a read that works.
@@ -39,18 +40,19 @@ impl<N: Novita> Reconciler<N> {
         &self,
         draft: &mut Draft<'_>,
         id: &ProviderId,
-        instance: &Instance,
+        facts: ProviderFacts,
     ) -> Next {
-        draft.status.provider = Some(facts::of(instance, draft.now));
+        let word = facts.word();
+        draft.status.provider = Some(facts);
         if let Some(removal) = draft.status.removal.as_mut() {
             removal.missing_since = None;
         }
-        match instance.status {
+        match word {
             ProviderStatus::Removed => {
                 draft.gone();
                 Next::NOW
             }
-            ProviderStatus::ToRemove | ProviderStatus::Removing => Next::In(self.config.poll_fast),
+            ProviderStatus::ToRemove | ProviderStatus::Removing => self.watch(),
             _ => self.call_delete(draft, id).await,
         }
     }
@@ -63,7 +65,7 @@ impl<N: Novita> Reconciler<N> {
                 removal.calls += 1;
                 draft.progress();
                 // One that ignores the call is asked again, ever less often.
-                Next::In((self.config.poll_fast * 2_u32.pow(doublings)).min(DELETE_WAIT_MAX))
+                Next::Watch((self.config.poll_fast * 2_u32.pow(doublings)).min(DELETE_WAIT_MAX))
             }
             // Another call got there first, or this one did and its answer was lost: look.
             Err(NovitaError::NotFound(_) | NovitaError::InvalidStateChange(_)) => {

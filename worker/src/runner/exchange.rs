@@ -176,6 +176,8 @@ impl<H: Handler> Runner<H> {
         } else {
             self.watch.sleep(exchange.now, exchange.next_timer, told);
         }
+        let is_idle = exchange.jobs.is_empty() && self.in_hand() == 0;
+        self.is_bare |= is_idle && count > 0 && exchange.next_timer.is_none();
         if exchange.jobs.iter().any(|job| job.is_recovered) {
             self.ahead.calm(told);
         }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use shared::backoff::Backoff;
 use shared::clock::Millis;
-use shared::queue::{JobId, Queue, Reservation, Settlement, Verdict};
+use shared::queue::{Job, JobId, Queue, Reservation, Settlement, Verdict};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,8 @@ pub struct RunnerOptions {
     pub max_attempts: u32,
     /// Before a job is tried again whose handler panicked or was stopped.
     pub fruitless_wait: Backoff,
+    /// Jobs that always exist. A queue without any timer has lost them, and they are created anew.
+    pub standing: Vec<Job>,
 }
 
 impl Default for RunnerOptions {
@@ -70,6 +72,7 @@ impl Default for RunnerOptions {
             step_deadline: Duration::from_secs(600),
             max_attempts: 3,
             fruitless_wait: FRUITLESS_WAIT,
+            standing: Vec::new(),
         }
     }
 }
@@ -103,6 +106,7 @@ pub async fn run<H: Handler>(
         suspects: Suspects::default(),
         extend_at: Instant::now(),
         clock: None,
+        is_bare: true,
     };
     runner.work(&stop).await;
     runner.drain().await;
@@ -136,6 +140,8 @@ struct Runner<H> {
     extend_at: Instant,
     /// Redis's clock when it was last told, and when that was.
     clock: Option<(Millis, Instant)>,
+    /// The queue may lack the jobs that always exist.
+    is_bare: bool,
 }
 
 impl<H: Handler> Runner<H> {
@@ -196,6 +202,9 @@ impl<H: Handler> Runner<H> {
         if self.ahead.stale_at().is_some_and(|at| now >= at) {
             self.hand_back();
         }
+        if self.is_bare {
+            self.create_standing().await;
+        }
         self.start_ahead();
         self.start_suspect(stop).await;
         if self.is_time_to_settle(now) {
@@ -215,6 +224,17 @@ impl<H: Handler> Runner<H> {
         }
         self.pulse.running(self.running.len());
         self.pulse.beat(self.clock).await;
+    }
+
+    /// Creates the jobs that always exist, unless there are any: Redis may have been emptied.
+    async fn create_standing(&mut self) {
+        self.is_bare = false;
+        if self.options.standing.is_empty() {
+            return;
+        }
+        if let Err(error) = self.queue.ensure(&self.options.standing).await {
+            tracing::warn!(%error, "periodic jobs were not created; the next look tries again");
+        }
     }
 
     /// Jobs to hold at a time: one per permit, and those ahead.
@@ -272,6 +292,7 @@ impl<H: Handler> Runner<H> {
         if let (Look::Fallback, Some(now)) = (look, self.now()) {
             match self.queue.peek(now).await {
                 Ok(peek) if !peek.is_due => {
+                    self.is_bare |= peek.next_timer.is_none();
                     self.watch.found_nothing(now, peek.next_timer);
                     return;
                 }

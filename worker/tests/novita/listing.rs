@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use crate::provider::{Canned, Provider, ok};
 use serde_json::{Value, json};
-use worker::novita::{CallContext, Gap, Listing, NovitaError, list_all};
+use worker::novita::{
+    CallContext, Gap, ListQuery, Listing, Novita, NovitaClient, NovitaError, Pages,
+};
 
 fn instances(numbers: Range<u32>) -> Vec<Value> {
     numbers
@@ -16,9 +18,23 @@ fn page(numbers: Range<u32>, total: u32) -> Canned {
     ok(&json!({"instances": instances(numbers), "total": total}))
 }
 
+/// Reads all pages, as whoever lists instances does.
+async fn list_all(client: &NovitaClient, name: Option<&str>) -> Listing {
+    let mut pages = Pages::new(ListQuery {
+        name: name.map(str::to_owned),
+        ..ListQuery::default()
+    });
+    loop {
+        let page = client.list(pages.query(), &CallContext::default()).await;
+        if let Some(listing) = pages.take(page, |instance| instance) {
+            return listing;
+        }
+    }
+}
+
 async fn read(pages: impl IntoIterator<Item = Canned>) -> (Listing, Vec<String>) {
     let provider = Provider::start(pages).await;
-    let listing = list_all(&provider.client(), None, &CallContext::default()).await;
+    let listing = list_all(&provider.client(), None).await;
     (listing, provider.lines())
 }
 
@@ -47,7 +63,7 @@ async fn a_server_with_smaller_pages_is_read_to_the_end() {
 #[tokio::test]
 async fn a_name_is_passed_on_as_a_filter() {
     let provider = Provider::start([page(0..1, 1)]).await;
-    list_all(&provider.client(), Some("a b"), &CallContext::default()).await;
+    list_all(&provider.client(), Some("a b")).await;
     assert!(provider.lines()[0].ends_with("pageNum=1&pageSize=100&name=a+b"));
 }
 

@@ -9,7 +9,7 @@
   KEYS[11] closed   zset  instance id by the time it was closed (ms)
   KEYS[12] budget  hash     see its head
   KEYS[13...] events  list  of each instance that has new events, oldest first; also the hash of
-        variables (envs) and the hash of stock-outs, when there is something to change in them
+        stock-outs and other hashes, when there is something to change in them
 
   ARGV  session, request number, '1' if repeated, number of jobs
         per job: id, token, verdict, delay (ms), error, number of writes
@@ -20,7 +20,7 @@
           write    'status' instance id, status | 'op' operation id, operation |
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
                    'close' instance id, '' |
-                   'forget' index of the hash of variables in KEYS, instance id |
+                   'set' index of a hash in KEYS, field, value | 'unset' index of a hash in KEYS, field |
                    'stock' index of the hash of stock-outs in KEYS, "word field" (see stock.lua) |
                    'reserve' instance id, "units|generation" (ignored if one of a later generation
                    is stored) |
@@ -34,8 +34,8 @@
         good or begins anew, is kept (retry, dead, release), due now, delayed, dead, was late, was late
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
         per name (1 when it was free), + 2 per closed instance; + 2 when there are reservations (1 when
-        none of them counts), + 1 when any of them is released; + 1 when variables are forgotten; + 1
-        when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
+        none of them counts), + 1 when any of them is released; + 1 per hash that has fields set, + 1 per
+        hash that has fields removed; + 1 when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
         enqueue (less 2) when there are follow-up jobs; + 1 when jobs became due that it did not reserve
         itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
         nothing, and one more than the first when that was not applied ]]
@@ -55,6 +55,8 @@ for n = 1, take_number() do
     job.writes[w] = { kind = take(), key = take(), value = take() }
     if job.writes[w].kind == 'job' then
       job.writes[w].delay = take_number()
+    elseif job.writes[w].kind == 'set' then
+      job.writes[w].stored = take()
     end
   end
   jobs[n], ids[n] = job, job.id
@@ -219,7 +221,14 @@ end
 
 -- What the jobs found out, before what says that they are over: an error half-way loses no result.
 local statuses, operations, follow_ups, reservations = {}, {}, {}, {}
-local forgotten, notes, envs_key, stock_key = {}, {}, nil, nil
+local notes, stock_key = {}, nil
+-- Position of a hash in KEYS -> what is set in it, what is removed from it.
+local set_fields, unset_fields = {}, {}
+local function fields_of(hashes, position)
+  local fields = hashes[position] or {}
+  hashes[position] = fields
+  return fields
+end
 for _, job in ipairs(mine) do
   for _, write in ipairs(job.writes) do
     if write.kind == 'status' then
@@ -239,8 +248,12 @@ for _, job in ipairs(mine) do
     elseif write.kind == 'close' then
       call('ZREM', INDEX, write.key)
       call('ZADD', CLOSED, num(now), write.key)
-    elseif write.kind == 'forget' then
-      envs_key, forgotten[#forgotten + 1] = KEYS[tonumber(write.key)], write.value
+    elseif write.kind == 'set' then
+      local fields = fields_of(set_fields, tonumber(write.key))
+      fields[#fields + 1], fields[#fields + 2] = write.value, write.stored
+    elseif write.kind == 'unset' then
+      local fields = fields_of(unset_fields, tonumber(write.key))
+      fields[#fields + 1] = write.value
     elseif write.kind == 'stock' then
       local word, field = string.match(write.value, '^(%a+) (.*)$')
       stock_key, notes[#notes + 1] = KEYS[tonumber(write.key)], { word = word, field = field }
@@ -262,9 +275,14 @@ end
 if #operations > 0 then
   call('HSET', OPS, unpack(operations))
 end
-if envs_key then
+-- A key that is no hash costs its fields, not the result.
+for place, fields in pairs(unset_fields) do
   billed = billed + 1
-  redis.pcall('HDEL', envs_key, unpack(forgotten))
+  redis.pcall('HDEL', KEYS[place], unpack(fields))
+end
+for place, fields in pairs(set_fields) do
+  billed = billed + 1
+  redis.pcall('HSET', KEYS[place], unpack(fields))
 end
 if stock_key then
   note_stock(stock_key, notes)

@@ -119,7 +119,7 @@ impl Schedule {
         }
         let logged = crate::things::event(&instance("log"), event);
         let mut writes = vec![Write::Event(Box::new(logged))];
-        writes.extend(follow_up.map(Write::Enqueue));
+        writes.extend(follow_up.map(|job| Write::Enqueue(job, Duration::ZERO)));
         (outcome, job.settle(verdict, writes))
     }
 

@@ -5,8 +5,9 @@ use shared::clock::Millis;
 use shared::model::spec::Request;
 use shared::model::status::{Power, Timestamps};
 use shared::model::{
-    Attempt, AttemptState, BillingMode, Desired, Event, EventId, EventKind, InstanceId, Offer,
-    OperationId, OperationKind, OperationState, Spec, Status,
+    Attempt, AttemptState, BillingMode, Cause, CreateOptions, Desired, Event, EventId, EventKind,
+    InstanceId, Offer, OperationId, OperationKind, OperationState, Phase, PhaseChange, Spec,
+    Status,
 };
 use ulid::Ulid;
 
@@ -40,6 +41,11 @@ pub fn rebuilt(instance: &Instance, marker: &Marker, now: Millis) -> Rebuilt {
     let mut status = status(instance, marker, now);
     let done = spec.operation().ended(OperationState::Succeeded, None, now);
     status.operation = Some(done);
+    let change = PhaseChange {
+        from: status.logged_phase,
+        to: Phase::of(&spec, Some(&status)),
+    };
+    status.logged_phase = change.to;
     let event = Event {
         id: EventId::from(ulid_at(marker, now)),
         instance_id: spec.id.clone(),
@@ -47,6 +53,9 @@ pub fn rebuilt(instance: &Instance, marker: &Marker, now: Millis) -> Rebuilt {
         kind: EventKind::RecordRebuilt,
         at: now,
         reason: "its record was lost; this one is made from what the provider has".to_owned(),
+        cause: Cause::Sweeper,
+        actor: Cause::Sweeper.actor(),
+        change: Some(change),
         data: json!({
             "novitaInstanceId": instance.id,
             "attempt": marker.attempt,
@@ -77,6 +86,7 @@ fn spec(instance: &Instance, marker: &Marker, now: Millis) -> Spec {
         rootfs_size: instance.rootfs_size,
         region: None,
         billing_mode: billing(&instance.billing_mode),
+        options: CreateOptions::default(),
         webhook_url: None,
         desired: observed(&instance.status),
         generation: 1,
@@ -86,7 +96,10 @@ fn spec(instance: &Instance, marker: &Marker, now: Millis) -> Spec {
             kind: OperationKind::Create,
             at: now,
             webhook_url: None,
+            health_check: None,
+            claim: None,
         },
+        past_operations: Vec::new(),
     }
 }
 

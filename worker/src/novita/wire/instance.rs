@@ -231,7 +231,7 @@ pub(in crate::novita) enum InstanceReply {
 }
 
 /// Which page of the account's instances to read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListQuery {
     /// From 1.

@@ -1,0 +1,93 @@
+//! How often the fleet is looked at: often after a start, seldom while there is nothing to look after.
+
+use std::time::Duration;
+
+use shared::fleet::PassReport;
+use tokio::time::Instant;
+
+/// For so long after the start of a worker, passes come quickly: what happened while nobody looked is
+/// found soon.
+const START: Duration = Duration::from_secs(200);
+/// From one of these passes to the next.
+const START_EVERY: Duration = Duration::from_secs(10);
+/// Passes in a row with nothing to look after, before they become seldom.
+const IDLE_PASSES: u32 = 3;
+/// From one pass to the next while there is nothing to look after.
+const IDLE_EVERY: Duration = Duration::from_secs(1800);
+
+/// When the next looks are due.
+#[derive(Debug)]
+pub(crate) struct Cadence {
+    /// From one pass to the next.
+    pub(crate) slow: Duration,
+    /// From one look at what is on its way to the next.
+    pub(crate) fast: Duration,
+    started: Instant,
+}
+
+impl Cadence {
+    pub(crate) fn new(slow: Duration, fast: Duration) -> Self {
+        Self {
+            slow,
+            fast,
+            started: Instant::now(),
+        }
+    }
+
+    /// How long after the beginning of a pass the next one begins.
+    pub(super) fn after_pass(&self, report: &PassReport) -> Duration {
+        if report.idle >= IDLE_PASSES && !report.recovery.is_on() {
+            return IDLE_EVERY;
+        }
+        if self.started.elapsed() < START {
+            return self.slow.min(START_EVERY);
+        }
+        self.slow
+    }
+}
+
+/// What is left of `every` when `spent` of it went by; never so little that nothing else gets a turn.
+pub(super) fn rest(every: Duration, spent: Duration) -> Duration {
+    every.saturating_sub(spent).max(every / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::clock::Millis;
+    use shared::model::Recovery;
+
+    use super::*;
+
+    const SLOW: Duration = Duration::from_secs(30);
+
+    fn report(idle: u32, recovery: Recovery) -> PassReport {
+        PassReport {
+            idle,
+            recovery,
+            ..PassReport::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passes_are_quick_after_the_start_and_seldom_when_there_is_nothing() {
+        let cadence = Cadence::new(SLOW, SLOW);
+        let busy = report(0, Recovery::Off);
+        assert_eq!(cadence.after_pass(&busy), START_EVERY);
+        assert_eq!(cadence.after_pass(&report(3, Recovery::Off)), IDLE_EVERY);
+        tokio::time::advance(START).await;
+        assert_eq!(cadence.after_pass(&busy), SLOW);
+        assert_eq!(cadence.after_pass(&report(2, Recovery::Off)), SLOW);
+        let recovery = Recovery::On {
+            since: Millis(1),
+            clean: 0,
+            last_clean: None,
+        };
+        assert_eq!(cadence.after_pass(&report(9, recovery)), SLOW);
+    }
+
+    #[test]
+    fn a_look_that_takes_long_leaves_a_pause() {
+        assert_eq!(rest(SLOW, SLOW / 3), SLOW * 2 / 3);
+        assert_eq!(rest(SLOW, SLOW * 2), SLOW / 10);
+    }
+}
