@@ -71,7 +71,7 @@ async fn a_worker_killed_again_and_again_leaves_exactly_one_instance_each(transp
     }
     for round in 0..5 {
         // Killed in the middle of its work, at another point of it each time.
-        let goal = caller.request_count().await + 3 + 2 * round;
+        let goal = caller.request_count().await + 3 + round;
         eventually("more calls to the provider", PATIENCE, async || {
             let seen = caller.request_count().await;
             if seen >= goal {
