@@ -97,6 +97,11 @@ fn push_settlement(
         verdict,
         writes,
     } = settlement;
+    args.extend([id.to_string(), token.clone()]);
+    if matches!(verdict, Verdict::Done) && writes.is_empty() {
+        args.push("ok".to_owned());
+        return;
+    }
     let (delay, error) = match verdict {
         Verdict::Done | Verdict::Release => (Duration::ZERO, ""),
         Verdict::Again(after) => (*after, ""),
@@ -106,8 +111,6 @@ fn push_settlement(
         Verdict::Dead { error } => (Duration::ZERO, error.as_str()),
     };
     args.extend([
-        id.to_string(),
-        token.clone(),
         verdict.as_str().to_owned(),
         millis(delay),
         one_line(error),

@@ -409,6 +409,17 @@ fn flag(set: bool) -> String {
 }
 
 /// The job that begins with `id`, and whose other members come next.
+/// Attempt, crashes, errors and how its last holder vanished; nothing is told of a first attempt.
+fn numbers(past: &str) -> Result<[u32; 4], RedisError> {
+    if past.is_empty() {
+        return Ok([1, 0, 0, 0]);
+    }
+    let numbers: Option<Vec<u32>> = past.split('|').map(|part| part.parse().ok()).collect();
+    numbers
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| RedisError::Protocol("a reservation whose past is no numbers".into()))
+}
+
 fn reservation(
     id: Reply,
     rest: &mut impl Iterator<Item = Reply>,
@@ -416,19 +427,19 @@ fn reservation(
 ) -> Result<Reservation, RedisError> {
     let mut next = || {
         rest.next()
-            .ok_or_else(|| RedisError::Protocol("a reservation without seven members".into()))
+            .ok_or_else(|| RedisError::Protocol("a reservation with too few members".into()))
     };
-    let (attempt, crashes, errors) = (next()?.int()?, next()?.int()?, next()?.int()?);
-    let (body, since, vanished) = (next()?.text()?, next()?.int()?, next()?.int()?);
+    let (body, since, past) = (next()?.text()?, next()?.int()?, next()?.text()?);
+    let [attempt, crashes, errors, vanished] = numbers(&past)?;
     Ok(Reservation {
         id: JobId::stored(id.text()?),
         token: token.to_owned(),
         since: Millis(since.max(0) as u64),
         is_recovered: vanished > 0,
         was_alone: vanished == 2,
-        attempt: attempt as u32,
-        crashes: crashes as u32,
-        errors: errors as u32,
+        attempt,
+        crashes,
+        errors,
         body,
     })
 }

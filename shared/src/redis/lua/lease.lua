@@ -116,12 +116,17 @@ local function pop(count, paused)
   return ids, deadlines, drained, wanted < count and not drained
 end
 
--- Adds a job to `result` as it is handed out: seven members.
+-- Adds a job to `result` as it is handed out: id, body, since when it is runnable, and '' for its first
+-- attempt or "attempt|crashes|errors|recovered". Every member costs, and most jobs have no past.
+local MEMBERS = 4
 local function hand_out(result, id, lease, body, since, recovered)
   local n = #result
-  result[n + 1], result[n + 2], result[n + 3], result[n + 4] =
-    id, lease.attempt, lease.crashes, lease.errors
-  result[n + 5], result[n + 6], result[n + 7] = body, num(since), recovered
+  local past = ''
+  if lease then
+    past = table.concat({ num(lease.attempt), num(lease.crashes), num(lease.errors), recovered }, '|')
+  end
+  -- A number that is told as such needs no formatting.
+  result[n + 1], result[n + 2], result[n + 3], result[n + 4] = id, body, since, past
 end
 
 -- Leases these jobs to `token` and adds them to `result`. One without a body does not exist.
@@ -129,7 +134,6 @@ local function lease_all(result, ids, deadlines, token, lease_ms)
   local stored, names = bodies_and_leases(ids)
   local fields, timers, n = {}, {}, 0
   local expiry, fresh = num(now + lease_ms), FRESH .. token .. '|'
-  local first = { attempt = 1, crashes = 0, errors = 0 }
   for i, id in ipairs(ids) do
     local body = stored[2 * i - 1]
     if body then
@@ -147,7 +151,7 @@ local function lease_all(result, ids, deadlines, token, lease_ms)
         leased = format_lease(lease)
       end
       local since = runnable_since(deadlines[i], body, recovered > 0)
-      hand_out(result, id, lease or first, body, since, recovered)
+      hand_out(result, id, lease, body, since, recovered)
       fields[n + 1], fields[n + 2] = names[2 * i], leased
       timers[n + 1], timers[n + 2] = expiry, names[2 * i]
       n = n + 2
@@ -163,7 +167,7 @@ end
 -- to sleep, one that has all it wants does not; `listed` tells whether it sleeps already: '1', '0', or '2'
 -- when it does not know, '3' when it never does. `pass_on` comes with the first call after a wake-up: if more is left than this
 -- session takes, the next sleeper is woken.
--- Returns { now, next timer or -1, 1 if it sleeps now, seven members of each job... }.
+-- Returns { now, next timer or -1, 1 if it sleeps now, the members of each job... }.
 local function reserve(session, token, count, lease_ms, listed, pass_on)
   local next_due, paused = promote()
   local ids, deadlines, drained, more = pop(count, paused)

@@ -12,8 +12,8 @@
         stock-outs and other hashes, when there is something to change in them
 
   ARGV  session, request number, '1' if repeated, number of jobs
-        per job: id, token, verdict, delay (ms), error, number of writes
-          verdict  done | at (again after delay) | retry (the same, counts an error) | crash (the
+        per job: id, token, verdict, and unless that is ok: delay (ms), error, number of writes
+          verdict  ok (done, without anything to write) | done | at (again after delay) | retry (the same, counts an error) | crash (the
                    same, counts as if its holder had vanished) |
                    dead (unless it was wanted again meanwhile: then it begins anew) |
                    release (not started: back, and no attempt spent)
@@ -48,9 +48,14 @@ local session, request, is_repeat = take(), take(), take() == '1'
 local jobs, ids = {}, {}
 local NO_WRITES = {}
 for n = 1, take_number() do
-  local job = { id = take(), token = take(), verdict = take(), delay = take_number(), error = take() }
-  local writes = take_number()
-  job.writes = writes > 0 and {} or NO_WRITES
+  local job = { id = take(), token = take(), verdict = take(), error = '', writes = NO_WRITES }
+  local writes = 0
+  if job.verdict == 'ok' then
+    job.verdict = 'done'
+  else
+    job.delay, job.error, writes = take_number(), take(), take_number()
+    job.writes = writes > 0 and {} or NO_WRITES
+  end
   for w = 1, writes do
     job.writes[w] = { kind = take(), key = take(), value = take() }
     if job.writes[w].kind == 'job' then
@@ -311,6 +316,6 @@ runnable = runnable + enqueue(follow_ups)
 
 local result = reserve(session, token, count, lease_ms, listed, pass_on)
 -- What this session could not take itself is for the others.
-wake(runnable - (#result - 3) / 7)
+wake(runnable - (#result - 3) / MEMBERS)
 table.insert(result, 1, verdicts)
 return answer(result)
