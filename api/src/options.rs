@@ -2,7 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use shared::model::{BillingMode, CreateOptions, EnvVar, PortKind, Prefer, PublishedPort};
+use shared::model::{
+    AutoStop, BillingMode, CreateOptions, EnvVar, PortKind, Prefer, PublishedPort,
+};
 
 use crate::validate::{Fields, Whole};
 use crate::{health_check, price};
@@ -22,6 +24,21 @@ const PORT: Whole = Whole {
     label: "Port",
     units: ["", ""],
     range: 1..=65535,
+    default: 1,
+};
+
+const IDLE_MINUTES: Whole = Whole {
+    name: "idleMinutes",
+    label: "Idle minutes",
+    units: ["", ""],
+    range: 1..=10_080,
+    default: 20,
+};
+const MAX_LIFETIME_HOURS: Whole = Whole {
+    name: "maxLifetimeHours",
+    label: "Maximum lifetime",
+    units: [" hour", " hours"],
+    range: 1..=8760,
     default: 1,
 };
 
@@ -50,9 +67,20 @@ pub(crate) fn read(
         entrypoint: command(fields, "entrypoint"),
         image_auth_id: fields.optional_text("imageAuthId", MAX_AUTH_ID, |_| None),
         health_check: health_check::config(fields),
+        auto_stop: auto_stop(fields),
+        max_lifetime_hours: fields.optional_whole(&MAX_LIFETIME_HOURS),
+        protected: fields.flag("protected").unwrap_or_default(),
         has_envs: !envs.is_empty(),
     };
     (options, envs)
+}
+
+fn auto_stop(fields: &mut Fields) -> AutoStop {
+    let read = |fields: &mut Fields| AutoStop {
+        enabled: fields.flag("enabled"),
+        idle_minutes: fields.optional_whole(&IDLE_MINUTES),
+    };
+    fields.object("autoStop", read).unwrap_or_default()
 }
 
 fn max_price(fields: &mut Fields) -> Option<u64> {

@@ -2,10 +2,14 @@
 
 mod log;
 mod prune;
+mod usage;
+
+pub use usage::MAX_AHEAD;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock::Millis;
 use crate::envs::{EnvsKey, Unreadable, Unsealable};
 use crate::fleet::{self, Seen};
 use crate::model::budget::WARNING_PERCENT;
@@ -58,6 +62,17 @@ pub struct Record {
     pub stored_status: Option<String>,
     /// The spec's stored bytes, to compare against when changing it.
     stored_spec: String,
+}
+
+/// Everything that one step on an instance begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// What is wanted and what is known.
+    pub record: Record,
+    /// What the provider's list last showed of it.
+    pub seen: Seen,
+    /// When it was used last.
+    pub last_used: Option<Millis>,
 }
 
 /// What became of a wish.
@@ -226,25 +241,29 @@ impl Store {
         }
     }
 
-    /// The same, and what the provider's list last showed of it.
-    pub async fn scene(&self, id: &InstanceId) -> Result<Option<(Record, Seen)>, StoreError> {
+    /// The same, and what else a step has to know.
+    pub async fn scene(&self, id: &InstanceId) -> Result<Option<Scene>, StoreError> {
         let get = |key: String| Command::new("HGET").arg(key).arg(id.as_str());
-        let replies: [Reply; 3] = self
+        let replies: [Reply; 4] = self
             .redis
             .read(&[
                 get(self.keys.spec()),
                 get(self.keys.status()),
                 fleet::read_command(&self.keys, id),
+                get(self.keys.last_used()),
             ])
             .await?
             .try_into()
-            .map_err(|_| RedisError::Protocol("expected three replies".into()))?;
-        let [spec, status, seen] = replies;
+            .map_err(|_| RedisError::Protocol("expected four replies".into()))?;
+        let [spec, status, seen, last_used] = replies;
         let Some(spec) = spec.optional_text()? else {
             return Ok(None);
         };
-        let record = record(id.as_str(), spec, status.optional_text()?)?;
-        Ok(Some((record, fleet::read_reply(seen)?)))
+        Ok(Some(Scene {
+            record: record(id.as_str(), spec, status.optional_text()?)?,
+            seen: fleet::read_reply(seen)?,
+            last_used: usage::time(last_used)?,
+        }))
     }
 
     /// The instance that bears a name, if one does.

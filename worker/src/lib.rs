@@ -188,6 +188,7 @@ fn work(
         outbound,
         notifier: Notifier::new(&config.webhook),
         config: config.reconcile.clone(),
+        policy: config.policy.clone(),
     };
     Ok(Work {
         reconciler,

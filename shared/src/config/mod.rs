@@ -6,6 +6,7 @@
 
 mod common;
 mod envs;
+mod policy;
 mod reader;
 mod redis;
 mod seeds;
@@ -16,6 +17,7 @@ use clap::{ArgAction, CommandFactory, FromArgMatches};
 
 pub use common::{Common, CommonArgs, Environment};
 pub use envs::EnvsArgs;
+pub use policy::PolicyArgs;
 pub use reader::{ConfigError, Reader, Secret};
 pub use redis::{RedisArgs, RedisConfig};
 

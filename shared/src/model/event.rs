@@ -168,6 +168,12 @@ pub enum EventKind {
     /// Its removal was taken up.
     #[serde(rename = "instance.deleting")]
     Deleting,
+    /// A policy will stop it soon, unless it is used or wanted otherwise.
+    #[serde(rename = "instance.stop_announced")]
+    StopAnnounced,
+    /// It was used before the stop of a policy was sent.
+    #[serde(rename = "instance.stop_called_off")]
+    StopCalledOff,
     /// Its phase changed, and no other event of the same step tells why.
     #[serde(rename = "instance.phase_changed")]
     PhaseChanged,
@@ -209,6 +215,8 @@ impl EventKind {
             Self::Stopped => "instance.stopped",
             Self::Vanished => "instance.vanished",
             Self::Deleting => "instance.deleting",
+            Self::StopAnnounced => "instance.stop_announced",
+            Self::StopCalledOff => "instance.stop_called_off",
             Self::PhaseChanged => "instance.phase_changed",
             Self::BudgetWarning => "budget.warning",
             Self::Failed => "instance.failed",
@@ -230,6 +238,8 @@ impl EventKind {
             Self::Started => Some("startup_completed"),
             Self::StartFailed => Some("startup_failed"),
             Self::Stopped => Some("stopped"),
+            Self::StopAnnounced => Some("stop_announced"),
+            Self::StopCalledOff => Some("stop_called_off"),
             Self::BudgetWarning => Some("budget_warning"),
             Self::Failed => Some("failed"),
             Self::Deleted => Some("deleted"),

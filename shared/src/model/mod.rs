@@ -12,6 +12,7 @@ pub mod operation;
 pub mod options;
 pub mod orphan;
 pub mod phase;
+pub mod policy;
 pub mod replay;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -28,6 +29,7 @@ pub use operation::{Operation, OperationKind, OperationState};
 pub use options::{CreateOptions, EnvVar, HealthCheck, PortKind, Prefer, PublishedPort};
 pub use orphan::{Finding, OrphanPolicy, Recovery, Stage, Suspect};
 pub use phase::Phase;
+pub use policy::{AutoStop, PolicyRules, PolicyStep, PolicyStop, StopReason, Warned, wanted};
 pub use replay::{ReplayError, replay};
 pub use sighting::Sighting;
 pub use spec::{BillingMode, Desired, Spec};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::AutoStop;
+
 /// Everything optional that a caller asked for; the default asks for nothing.
 ///
 /// The values of environment variables are secrets and are not here: they are kept encrypted, see
@@ -38,6 +40,15 @@ pub struct CreateOptions {
     /// How its endpoints are checked, at every boot that does not say otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// Whether it is stopped when nobody uses it, where the worker's rules are not to count.
+    #[serde(skip_serializing_if = "is_default")]
+    pub auto_stop: AutoStop,
+    /// The longest time it runs after its create or last start, in hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_lifetime_hours: Option<u32>,
+    /// No rule of ours ever stops or deletes it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub protected: bool,
     /// Environment variables of the caller's are stored beside this spec.
     #[serde(skip_serializing_if = "is_false")]
     pub has_envs: bool,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::wanted;
 use super::spec::{Desired, Spec};
 use super::status::{AttemptState, Ending, ProviderFacts, Status};
 
@@ -95,7 +96,7 @@ impl Phase {
         let is_taken_up = status.observed_generation == spec.generation;
         let boots = spec.request.kind.boots() && (!is_taken_up || status.pending_boot().is_some());
         let is_confirmed = is_taken_up && status.timestamps.running.is_some();
-        match (spec.desired, self) {
+        match (wanted(spec, status), self) {
             (
                 Desired::Stopped,
                 Self::Creating

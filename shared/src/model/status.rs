@@ -7,6 +7,7 @@ use super::budget::Reservation;
 use super::cost::Cost;
 use super::operation::{Failure, Operation, OperationState};
 use super::phase::Phase;
+use super::policy::{PolicyStop, Warned};
 use super::spec::BillingMode;
 use crate::clock::Millis;
 use crate::fleet::Watched;
@@ -62,6 +63,12 @@ pub struct Status {
     pub logged_phase: Phase,
     /// What it has cost, and costs now.
     pub cost: Cost,
+    /// A stop that a policy asked for; counts as long as the caller wants nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyStop>,
+    /// The last stop that was announced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warned: Option<Warned>,
     /// What is waited for at the provider, if it is something that it will show by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watched: Option<Watched>,

@@ -93,6 +93,12 @@ impl Keys {
         self.key("suspects")
     }
 
+    /// HASH instance id → when it was used last, in ms.
+    #[must_use]
+    pub fn last_used(&self) -> String {
+        self.key("last_used")
+    }
+
     /// HASH operation id → operation.
     #[must_use]
     pub fn ops(&self) -> String {

@@ -81,6 +81,8 @@ scripts! {
     PRUNE = "prune" ["queue.lua", "prune.lua"];
     /// Pauses a kind of job, or lets it go on.
     PAUSE = "pause" ["queue.lua", "pause.lua"];
+    /// Notes that an instance was used.
+    TOUCH = "touch" ["touch.lua"];
     /// Paces the calls to the provider.
     PACE = "pace" ["pace.lua"];
 }

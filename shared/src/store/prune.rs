@@ -49,6 +49,7 @@ impl Store {
             self.keys.status(),
             self.keys.ops(),
             self.keys.closed(),
+            self.keys.last_used(),
         ]);
         let mut args = vec![time.0.to_string()];
         for row in self.rows(ids).await? {

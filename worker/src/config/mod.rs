@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use shared::config::{
-    Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, Reader, RedisArgs, RedisConfig,
-    Secret,
+    Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, PolicyArgs, Reader, RedisArgs,
+    RedisConfig, Secret,
 };
 use shared::envs::EnvsKey;
+use shared::model::PolicyRules;
 use url::Url;
 
 pub use self::reconcile::ReconcileConfig;
@@ -89,6 +90,8 @@ struct WorkerArgs {
     #[command(flatten)]
     reconcile: ReconcileArgs,
     #[command(flatten)]
+    policy: PolicyArgs,
+    #[command(flatten)]
     sweep: SweepArgs,
     #[command(flatten)]
     webhook: WebhookArgs,
@@ -115,6 +118,8 @@ pub struct WorkerConfig {
     pub retention: Duration,
     /// Cadences and deadlines of the reconciler.
     pub reconcile: ReconcileConfig,
+    /// When instances are stopped for their callers.
+    pub policy: PolicyRules,
     /// Instances that nobody accounts for.
     pub sweep: SweepConfig,
     /// Webhooks.
@@ -185,6 +190,7 @@ impl WorkerArgs {
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
         let envs_key = self.envs.read(reader, common.environment, prefix);
         let reconcile = self.reconcile.read(reader, prefix, write_timeout);
+        let policy = self.policy.read(reader);
         let webhook = self.webhook.read(reader, common.environment);
         let longest = [
             ("REQUEST_TIMEOUT", write_timeout),
@@ -213,6 +219,7 @@ impl WorkerArgs {
             max_attempts: max_attempts as u32,
             retention: Duration::from_secs(retention * 24 * 3600),
             reconcile,
+            policy,
             sweep: self.sweep.read(reader),
             webhook,
         })

@@ -24,8 +24,8 @@ pub(super) enum Next {
     In(Duration),
     /// When the provider shows another word for it, or after this long.
     Watch(Duration),
-    /// When the provider's list shows something new of it.
-    Settled,
+    /// When the provider's list shows something new of it, or after this long.
+    Settled(Duration),
     /// Only when somebody wishes something of it.
     Never,
     /// Soon, and nothing of this step is kept: it began with an outdated read, or another worker has
@@ -36,6 +36,13 @@ pub(super) enum Next {
 impl Next {
     /// At once: there is another step to do.
     pub(super) const NOW: Self = Self::In(Duration::ZERO);
+    /// When the provider's list shows something new of it.
+    pub(super) const SETTLED: Self = Self::Settled(SETTLED);
+
+    /// When the provider's list shows something new of it, or after so many milliseconds.
+    pub(super) fn settled_until(ms: u64) -> Self {
+        Self::Settled(Duration::from_millis(ms).min(SETTLED))
+    }
 
     /// The longer of two waits, of which the second is for a read that failed.
     pub(super) fn or_later(self, other: Self) -> Self {
@@ -61,6 +68,8 @@ pub(super) struct Draft<'a> {
     pub(super) writes: Vec<Write>,
     /// What the provider's list last showed of it.
     pub(super) seen: Seen,
+    /// When it was used last.
+    pub(super) last_used: Option<Millis>,
     /// The provider's ids that the record held when the step began.
     pub(super) held: Vec<String>,
 }
@@ -82,6 +91,7 @@ impl<'a> Draft<'a> {
             notifier,
             writes: Vec::new(),
             seen: Seen::default(),
+            last_used: None,
         };
         draft.status.first_seen.get_or_insert(now);
         draft.take_up_operation();
@@ -246,8 +256,7 @@ impl<'a> Draft<'a> {
             ..
         } = self;
         let verdict = match next {
-            Next::In(after) | Next::Watch(after) => Verdict::Again(after),
-            Next::Settled => Verdict::Again(SETTLED),
+            Next::In(after) | Next::Watch(after) | Next::Settled(after) => Verdict::Again(after),
             Next::Never => Verdict::Done,
             Next::Abandoned => return (Verdict::Again(ABANDONED_WAIT), Vec::new()),
         };

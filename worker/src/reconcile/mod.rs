@@ -16,6 +16,7 @@ mod observe;
 mod offers;
 mod order;
 mod plan;
+mod policy;
 mod power;
 mod remove;
 mod request;
@@ -28,14 +29,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Millis;
-use shared::fleet::Seen;
 use shared::model::operation::Failure;
-use shared::model::{InstanceId, Spec, Status};
+use shared::model::{InstanceId, PolicyRules, Spec, Status};
 use shared::queue::{Checkpoint, JobId, Queue, Reservation, Settlement, Verdict};
 use shared::redis::RedisError;
-use shared::store::{Record, Store, StoreError};
+use shared::store::{Record, Scene, Store, StoreError};
 
-use self::draft::Draft;
+use self::draft::{Draft, Next};
 pub(crate) use self::facts::of as provider_facts;
 pub(crate) use self::notify::Notifier;
 pub(crate) use self::offers::region_code;
@@ -63,6 +63,7 @@ pub(crate) struct Reconciler<N> {
     pub(crate) outbound: Outbound,
     pub(crate) notifier: Notifier,
     pub(crate) config: ReconcileConfig,
+    pub(crate) policy: PolicyRules,
 }
 
 /// The hold on an instance under which a step runs.
@@ -93,7 +94,7 @@ impl<N: Novita> Reconciler<N> {
         instance: &InstanceId,
         now: Millis,
     ) -> Settlement {
-        let (record, seen) = match self.store.scene(instance).await {
+        let scene = match self.store.scene(instance).await {
             Ok(Some(scene)) => scene,
             // A read that lags behind may not see a new spec yet; one that stays away is gone for good.
             Ok(None) if job.errors < MISSING_LOOKS => {
@@ -110,23 +111,23 @@ impl<N: Novita> Reconciler<N> {
                 job: &job.id,
                 token: &job.token,
                 instance,
-                began_with: record.stored_status.as_deref(),
+                began_with: scene.record.stored_status.as_deref(),
             };
-            self.step(&record, seen, &lease, now).await
+            self.step(&scene, &lease, now).await
         };
         job.settle(verdict, writes)
     }
 
     async fn step(
         &self,
-        record: &Record,
-        seen: Seen,
+        scene: &Scene,
         lease: &Lease<'_>,
         now: Millis,
     ) -> (Verdict, Vec<shared::queue::Write>) {
-        let Record { spec, status, .. } = record;
+        let Record { spec, status, .. } = &scene.record;
         let mut draft = Draft::new(spec, status.clone(), now, &self.notifier);
-        draft.seen = seen;
+        draft.seen = scene.seen.clone();
+        draft.last_used = scene.last_used;
         let step = plan(spec, &draft.status);
         tracing::debug!(instance = %spec.id, ?step, "reconciling");
         let next = match step {
@@ -138,6 +139,11 @@ impl<N: Novita> Reconciler<N> {
             Step::Remove => self.remove(&mut draft).await,
             Step::Close => self.close(&mut draft).await,
             Step::Rest => draft.rest(),
+        };
+        let next = if next == Next::SETTLED {
+            self.police(&mut draft)
+        } else {
+            next
         };
         let (verdict, mut writes) = draft.finish(next);
         ties::hasten_looks(&mut writes, &self.config);

@@ -36,7 +36,7 @@ impl<N: Novita> Reconciler<N> {
         let before = draft.status.provider.replace(facts);
         match Sight::of(&word, &problem, Past::of(&draft.status)) {
             Sight::Broken => draft.discard(failure("PROVIDER_FAILURE", problem)),
-            Sight::Settled => Next::Settled,
+            Sight::Settled => Next::SETTLED,
             Sight::Running => self.running(draft).await,
             Sight::Booting => self.booting(draft),
             Sight::Stuck => {
@@ -45,7 +45,7 @@ impl<N: Novita> Reconciler<N> {
             }
             Sight::Drifted => {
                 drifted(draft, before.as_ref());
-                Next::Settled
+                Next::SETTLED
             }
             Sight::Removed => {
                 draft.gone();
@@ -78,7 +78,7 @@ impl<N: Novita> Reconciler<N> {
         let expected = checks.wanted(ordered);
         if endpoints.is_empty() && expected == 0 {
             draft.ready("it runs and has no endpoint to check");
-            return Next::Settled;
+            return Next::SETTLED;
         }
         if draft.status.health.is_none() {
             let (reason, data) = ("its endpoints are being checked", json!({}));
@@ -100,7 +100,7 @@ impl<N: Novita> Reconciler<N> {
         let (made, waited) = (health.checks, now.since(health.started_at));
         if all_show && all_healthy {
             draft.ready("it runs and every health check passed");
-            return Next::Settled;
+            return Next::SETTLED;
         }
         self.not_healthy(draft, &checks, made, Duration::from_millis(waited))
     }

@@ -1,6 +1,6 @@
 //! The one transition table: what is wanted and what is known, to at most one step.
 
-use shared::model::{AttemptState, Desired, Spec, Status};
+use shared::model::{AttemptState, Desired, Spec, Status, wanted};
 
 /// The next step towards what is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) fn plan(spec: &Spec, status: &Status) -> Step {
         None | Some(AttemptState::Refused | AttemptState::Absent | AttemptState::Gone) => false,
     };
     let has_failed = status.timestamps.failed.is_some();
-    match (spec.desired, exists) {
+    match (wanted(spec, status), exists) {
         (Desired::Running | Desired::Stopped, _) if has_failed => Step::Rest,
         (Desired::Deleted, true) => Step::Remove,
         (Desired::Stopped, true) => Step::Halt,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::model::operation::Failure;
+use shared::model::policy::stop_in_effect;
 use shared::model::status::Power;
-use shared::model::{EventKind, OperationKind, OperationState, ProviderFacts};
+use shared::model::{EventKind, OperationKind, OperationState, ProviderFacts, StopReason};
 use shared::queue::Checkpoint;
 
 use super::cause;
@@ -185,7 +186,12 @@ impl<N: Novita> Reconciler<N> {
             return without_id(draft);
         };
         if draft.take_up_power() {
-            draft.event(EventKind::Stopping, "its stop was asked for", json!({}));
+            let reason = match stop_in_effect(draft.spec, &draft.status).map(|stop| stop.reason) {
+                Some(StopReason::Idle) => "nobody uses it",
+                Some(StopReason::Lifetime) => "it ran for as long as it may",
+                None => "its stop was asked for",
+            };
+            draft.event(EventKind::Stopping, reason, json!({}));
         }
         match self.look(draft, &id).await {
             Ok(facts) => {
@@ -217,9 +223,12 @@ impl<N: Novita> Reconciler<N> {
             }
             ProviderStatus::Exited => {
                 draft.stopped();
-                Next::Settled
+                Next::SETTLED
             }
             ProviderStatus::Running => {
+                if let Some(next) = self.called_off(draft).await {
+                    return next;
+                }
                 if draft.status.timestamps.stopped.take().is_some() {
                     drifted(draft, before.as_ref());
                 }
@@ -341,11 +350,10 @@ impl Draft<'_> {
         if self.status.timestamps.stopped.is_none() {
             self.down();
             self.status.timestamps.stopped = Some(self.now);
-            self.event(
-                EventKind::Stopped,
-                "the provider says it is stopped",
-                json!({}),
-            );
+            let stop = stop_in_effect(self.spec, &self.status);
+            let data = json!({ "reason": stop.map(|stop| stop.reason) });
+            let reason = "the provider says it is stopped";
+            self.event(EventKind::Stopped, reason, data);
         }
         self.end_operation(OperationState::Succeeded, None);
     }

@@ -34,7 +34,7 @@ impl Draft<'_> {
     pub(super) fn keep_watch(&mut self, next: Next) {
         let watched = match next {
             Next::Watch(_) => self.watched(),
-            Next::In(_) | Next::Settled | Next::Never | Next::Abandoned => None,
+            Next::In(_) | Next::Settled(_) | Next::Never | Next::Abandoned => None,
         };
         if watched == self.status.watched {
             return;

@@ -1,0 +1,49 @@
+//! When instances were used last.
+
+use std::time::Duration;
+
+use super::{Store, StoreError};
+use crate::clock::Millis;
+use crate::model::InstanceId;
+use crate::redis::scripts::TOUCH;
+use crate::redis::{Command, RedisError, Repeat, Reply};
+
+/// A time of use is taken to be at most so far ahead, so that none keeps an instance for ever.
+pub const MAX_AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+impl Store {
+    /// Notes that an instance was used, at this time or now; an earlier time than what is known changes
+    /// nothing. Tells when it was used last, or `None` when there is no such instance.
+    pub async fn touch(
+        &self,
+        id: &InstanceId,
+        used: Option<Millis>,
+    ) -> Result<Option<Millis>, StoreError> {
+        let keys = [self.keys.spec(), self.keys.last_used()];
+        let args = [
+            id.to_string(),
+            used.map_or_else(String::new, |used| used.0.to_string()),
+            MAX_AHEAD.as_millis().to_string(),
+        ];
+        let reply = self
+            .redis
+            .script(&TOUCH, &keys, &args, Repeat::Harmless)
+            .await?;
+        Ok(u64::try_from(reply.int()?).ok().map(Millis))
+    }
+
+    /// When an instance was used last.
+    pub async fn last_used(&self, id: &InstanceId) -> Result<Option<Millis>, StoreError> {
+        let command = Command::new("HGET")
+            .arg(self.keys.last_used())
+            .arg(id.as_str());
+        let reply = self.redis.run(command, Repeat::Harmless).await?;
+        Ok(time(reply)?)
+    }
+}
+
+/// A stored time.
+pub(super) fn time(reply: Reply) -> Result<Option<Millis>, RedisError> {
+    let text = reply.optional_text()?;
+    Ok(text.and_then(|text| text.parse().ok()).map(Millis))
+}
