@@ -69,6 +69,8 @@ pub struct Changes {
     pub suspects: Vec<(String, Suspect)>,
     /// Suspects that are none any more.
     pub cleared: Vec<String>,
+    /// Webhooks to be sent.
+    pub webhooks: Vec<Job>,
     /// How this pass went; written last.
     pub report: Option<PassReport>,
 }
@@ -285,6 +287,10 @@ impl Chunk {
 /// The changes in calls of bounded size, the report last.
 fn chunks(changes: Changes) -> Vec<Chunk> {
     let mut chunks = Chunks::default();
+    // Before what says that they were sent: told twice is better than never.
+    for webhook in changes.webhooks {
+        chunks.next().jobs.push(webhook);
+    }
     for Entry { field, shown, due } in changes.entries {
         let chunk = chunks.next();
         chunk

@@ -2,8 +2,10 @@
 
 mod log;
 mod prune;
+mod restore;
 mod usage;
 
+pub use restore::Found;
 pub use usage::MAX_AHEAD;
 
 use serde::Serialize;

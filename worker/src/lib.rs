@@ -173,11 +173,14 @@ fn work(
     let provider = Arc::new(Provider::new(novita, health.clone(), pace));
     let fleet = Fleet {
         store: FleetStore::new(redis.clone(), config.redis.keys.clone()),
+        records: Store::new(redis.clone(), config.redis.keys.clone()),
         queue: queue.clone(),
         provider: Arc::clone(&provider),
         cadence: Cadence::new(config.reconcile.poll_slow, config.reconcile.poll_fast),
         deployment: config.reconcile.deployment.clone(),
         marker_secret: config.reconcile.marker_secret.clone(),
+        sweep: config.sweep,
+        notifier: Notifier::new(&config.webhook),
     };
     let reconciler = Reconciler {
         store: Store::new(redis.clone(), config.redis.keys.clone())

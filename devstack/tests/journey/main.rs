@@ -13,6 +13,7 @@ mod drift;
 mod failover;
 mod offers;
 mod options;
+mod orphans;
 mod power;
 mod support;
 mod traffic;

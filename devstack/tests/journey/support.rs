@@ -117,6 +117,11 @@ impl Caller {
         self.get(format!("{}/api/instances/{id}", self.api)).await
     }
 
+    /// All instances.
+    pub(crate) async fn list(&self) -> Value {
+        self.get(format!("{}/api/instances", self.api)).await
+    }
+
     /// The event log of an instance, up to 500 entries.
     pub(crate) async fn events(&self, id: &str) -> Value {
         let url = format!("{}/api/instances/{id}/events?limit=500", self.api);
@@ -201,6 +206,33 @@ impl Caller {
             .send()
             .await;
         assert!(answer.expect("an answer").status().is_success());
+    }
+
+    /// Orders an instance at the provider, like the first of ours but under this name and without our
+    /// variables; tells its id.
+    pub(crate) async fn make_elsewhere(&self, name: &str) -> String {
+        let mut order = self.orders().await.remove(0);
+        order["name"] = name.into();
+        order["envs"] = json!([]);
+        let url = format!(
+            "{}/gpu-instance/openapi/v1/gpu/instance/create",
+            self.novita
+        );
+        let request = self.http.post(url).bearer_auth(NOVITA_KEY).json(&order);
+        let answer = request.send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+        let body: Value = answer.json().await.expect("JSON");
+        body["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Gives the provider so many free GPUs of everything it offers.
+    pub(crate) async fn make_room(&self, gpus: usize) {
+        let stock = self.shown("stock").await;
+        for offer in stock["stock"].as_array().expect("a list") {
+            let mut offer = offer.clone();
+            offer["available"] = gpus.into();
+            self.control("stock", offer).await;
+        }
     }
 
     /// Posts to the provider's control surface.

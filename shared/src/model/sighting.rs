@@ -34,6 +34,9 @@ pub struct Sighting {
     /// Price of one GPU for one hour in 1/100 000 US dollars, where the provider tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit_price: Option<u64>,
+    /// It belongs to an instance of ours whose record does not hold it and is to take it in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_claimed: bool,
     /// When the provider made it, in Unix seconds by its own clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,

@@ -75,6 +75,8 @@ scripts! {
     SHOW = "show" ["queue.lua", "show.lua"];
     /// Writes down what a look at the provider's fleet found.
     FLEET = "fleet" ["queue.lua", "fleet.lua"];
+    /// Writes a record that was lost.
+    RESTORE = "restore" ["queue.lua", "restore.lua"];
     /// Takes jobs out of the dead letter.
     EXHUME = "exhume" ["queue.lua", "exhume.lua"];
     /// Forgets instances that were closed long ago.

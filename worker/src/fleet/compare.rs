@@ -1,6 +1,6 @@
 //! What a list shows, against what the list before showed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 use shared::clock::Millis;
@@ -42,17 +42,27 @@ pub(super) fn sighting(instance: &Instance, now: Millis) -> Sighting {
         image_url: instance.image_url.clone(),
         unit_price: instance.instance_price.map(|price| price.0),
         created_at: instance.created_at.and_then(positive),
+        is_claimed: false,
     }
 }
 
 impl Picture {
     /// Sorts what is shown: to whoever holds it, else to whom its name speaks of, else to nobody.
-    pub(super) fn of(shown: Vec<Shown>, remembered: &Remembered) -> Self {
+    pub(super) fn of(
+        shown: Vec<Shown>,
+        remembered: &Remembered,
+        claimed: &HashSet<String>,
+    ) -> Self {
         let mut picture = Self {
             fields: BTreeMap::new(),
             bound: remembered.bound.values().cloned().collect(),
         };
-        for Shown { sighting, owner } in shown {
+        for Shown {
+            mut sighting,
+            owner,
+        } in shown
+        {
+            sighting.is_claimed = claimed.contains(&sighting.provider_id);
             let holder = remembered.bound.get(&sighting.provider_id).cloned();
             let field = match holder.or(owner) {
                 Some(instance) => instance.to_string(),
@@ -70,9 +80,10 @@ impl Picture {
     /// for what is not in it.
     pub(super) fn changes(self, remembered: &Remembered, is_whole: bool) -> Vec<Entry> {
         let Self { fields, bound } = self;
-        let due = |field: &str| {
+        let due = |field: &str, sightings: &[Sighting]| {
             let instance: InstanceId = field.parse().ok()?;
-            bound.contains(&instance).then_some(instance)
+            let is_claimed = sightings.iter().any(|sighting| sighting.is_claimed);
+            (is_claimed || bound.contains(&instance)).then_some(instance)
         };
         let mut entries = Vec::new();
         if is_whole {
@@ -81,7 +92,7 @@ impl Picture {
                 .keys()
                 .filter(|field| !fields.contains_key(*field));
             entries.extend(gone.map(|field| Entry {
-                due: due(field),
+                due: due(field, &[]),
                 field: field.clone(),
                 shown: None,
             }));
@@ -90,7 +101,7 @@ impl Picture {
             let mark = mark(&sightings);
             if remembered.marks.get(&field) != Some(&mark) {
                 entries.push(Entry {
-                    due: due(&field),
+                    due: due(&field, &sightings),
                     field,
                     shown: Some((sightings, mark)),
                 });
@@ -167,13 +178,16 @@ mod tests {
                 shown("z", "running", None),
             ]
         };
-        let first = Picture::of(list("running"), &remembered).changes(&remembered, true);
+        let first =
+            Picture::of(list("running"), &remembered, &HashSet::new()).changes(&remembered, true);
         assert_eq!(first.len(), 3);
         assert_eq!(due(&first).len(), 2);
         remember(&mut remembered, &first);
-        let same = Picture::of(list("running"), &remembered).changes(&remembered, true);
+        let same =
+            Picture::of(list("running"), &remembered, &HashSet::new()).changes(&remembered, true);
         assert!(same.is_empty());
-        let other = Picture::of(list("exited"), &remembered).changes(&remembered, true);
+        let other =
+            Picture::of(list("exited"), &remembered, &HashSet::new()).changes(&remembered, true);
         assert_eq!(due(&other), [&two]);
     }
 
@@ -182,15 +196,22 @@ mod tests {
         let one = InstanceId::generate();
         let mut remembered = Remembered::default();
         remembered.bound.insert("a".into(), one.clone());
-        let first =
-            Picture::of(vec![shown("a", "running", None)], &remembered).changes(&remembered, true);
+        let first = Picture::of(
+            vec![shown("a", "running", None)],
+            &remembered,
+            &HashSet::new(),
+        )
+        .changes(&remembered, true);
         remember(&mut remembered, &first);
-        let partial = Picture::of(Vec::new(), &remembered).changes(&remembered, false);
+        let partial =
+            Picture::of(Vec::new(), &remembered, &HashSet::new()).changes(&remembered, false);
         assert!(partial.is_empty());
-        let whole = Picture::of(Vec::new(), &remembered).changes(&remembered, true);
+        let whole =
+            Picture::of(Vec::new(), &remembered, &HashSet::new()).changes(&remembered, true);
         assert_eq!(due(&whole), [&one]);
         remember(&mut remembered, &whole);
-        let again = Picture::of(Vec::new(), &remembered).changes(&remembered, true);
+        let again =
+            Picture::of(Vec::new(), &remembered, &HashSet::new()).changes(&remembered, true);
         assert!(again.is_empty());
     }
 
@@ -203,7 +224,7 @@ mod tests {
             shown("a", "running", Some(&named)),
             shown("o", "running", Some(&named)),
         ];
-        let entries = Picture::of(list, &remembered).changes(&remembered, true);
+        let entries = Picture::of(list, &remembered, &HashSet::new()).changes(&remembered, true);
         assert_eq!(due(&entries), [&holder]);
         assert!(entries.iter().any(|entry| entry.field == named.to_string()));
     }

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use shared::clock::Millis;
 use shared::fleet::{Changes, PassReport, Remembered};
-use shared::model::InstanceId;
+use shared::model::{InstanceId, Suspect};
 use shared::queue::{Reservation, Settlement, Verdict};
-use shared::redis::RedisError;
+use shared::store::StoreError;
 use tokio::time::Instant;
 
-use super::Fleet;
 use super::cadence::rest;
 use super::compare::{Picture, Shown, sighting};
+use super::sweep::{self, Completeness, Listed, Outcome};
+use super::{Fleet, act, announce, records};
 use crate::marker::Marker;
-use crate::novita::{Gap, Instance, ListQuery, Listing, Novita};
+use crate::novita::{Gap, Instance, ListQuery, Listing, Novita, ProviderId};
 
 /// Before a pass is made again that Redis did not let finish.
 const REDIS_AWAY: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ const EMPTY_BELIEVED: u32 = 3;
 /// What a list showed.
 struct List {
     shown: Vec<Shown>,
+    listed: Vec<Listed>,
     /// Why it is not whole, if it is not.
     gap: Option<Gap>,
 }
@@ -54,22 +56,28 @@ impl<N: Novita> Fleet<N> {
 
     /// The whole list, each page reduced at once to what is kept.
     async fn list(&self, now: Millis) -> List {
-        let keep = |instance: Instance| Shown {
-            sighting: sighting(&instance, now),
-            owner: self.owner(&instance),
+        let keep = |instance: Instance| {
+            let shown = Shown {
+                sighting: sighting(&instance, now),
+                owner: self.owner(&instance),
+            };
+            (shown, Listed::of(&instance))
         };
         let query = ListQuery::default();
-        match self.provider.list_each(query, keep).await {
-            Listing::Complete(shown) => List { shown, gap: None },
-            Listing::Incomplete { seen, why } => List {
-                shown: seen,
-                gap: Some(why),
-            },
+        let (seen, gap) = match self.provider.list_each(query, keep).await {
+            Listing::Complete(seen) => (seen, None),
+            Listing::Incomplete { seen, why } => (seen, Some(why)),
+        };
+        let (shown, listed): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+        List {
+            shown,
+            listed: listed.into_iter().flatten().collect(),
+            gap,
         }
     }
 
     /// The instance of ours that it was ordered for, by its name and its signature.
-    fn owner(&self, instance: &Instance) -> Option<InstanceId> {
+    pub(super) fn owner(&self, instance: &Instance) -> Option<InstanceId> {
         let marker = Marker::parse(&instance.name)?;
         let is_signed = match &self.marker_secret {
             Some(secret) => marker.signature(secret).as_deref() == instance.env("NGA_SIG"),
@@ -84,15 +92,19 @@ impl<N: Novita> Fleet<N> {
         job: &Reservation,
         list: List,
         now: Millis,
-    ) -> Result<Option<PassReport>, RedisError> {
+    ) -> Result<Option<PassReport>, StoreError> {
         let remembered = self.store.remembered().await?;
-        let report = report(&list, &remembered, now);
+        let mut report = report(&list, &remembered, now);
         let is_whole = report.complete_at == now;
         if !is_whole {
             tracing::warn!(why = report.gap, "an incomplete list proves nothing");
             metrics::counter!("fleet_incomplete_passes_total").increment(1);
         }
-        let entries = Picture::of(list.shown, &remembered).changes(&remembered, is_whole);
+        let outcome = self.swept(&list.listed, &remembered, &report).await?;
+        report.recovery = outcome.recovery;
+        let claimed = act::claimed(&outcome.actions);
+        let picture = Picture::of(list.shown, &remembered, &claimed);
+        let entries = picture.changes(&remembered, is_whole);
         let due = entries.iter().filter(|entry| entry.due.is_some()).count();
         tracing::debug!(
             number = report.number,
@@ -102,11 +114,86 @@ impl<N: Novita> Fleet<N> {
         );
         let changes = Changes {
             entries,
+            suspects: outcome
+                .store
+                .into_iter()
+                .map(|(id, suspect)| (id.as_str().to_owned(), suspect))
+                .collect(),
+            cleared: outcome
+                .forget
+                .into_iter()
+                .map(|id| id.as_str().to_owned())
+                .collect(),
+            webhooks: announce::webhooks(&outcome.actions, &self.notifier, now),
             report: Some(report.clone()),
-            ..Changes::default()
         };
-        let is_mine = self.store.commit(&job.id, &job.token, changes).await?;
-        Ok(is_mine.then_some(report))
+        if !self.store.commit(&job.id, &job.token, changes).await? {
+            return Ok(None);
+        }
+        self.act(&outcome.actions, &list.listed, now).await;
+        Ok(Some(report))
+    }
+
+    /// What becomes of instances that nobody accounts for.
+    async fn swept(
+        &self,
+        listed: &[Listed],
+        remembered: &Remembered,
+        report: &PassReport,
+    ) -> Result<Outcome, StoreError> {
+        let records = records::of(&self.records, &self.deployment, listed, remembered).await?;
+        let completeness = if report.gap.is_empty() {
+            Completeness::Complete
+        } else {
+            Completeness::Incomplete(report.gap.clone())
+        };
+        let by_id =
+            |(id, suspect): (&String, &Suspect)| Some((ProviderId::new(id)?, suspect.clone()));
+        let suspects = remembered.suspects.iter().filter_map(by_id).collect();
+        let outcome = sweep::sweep(
+            &sweep::Pass {
+                number: report.number,
+                now: report.started_at,
+                completeness: &completeness,
+                listed,
+                records: &records,
+                holding: remembered.bound.len() as u64,
+                store_birth: remembered.birth.unwrap_or(report.started_at),
+                suspects: &suspects,
+                recovery: remembered.report.recovery,
+            },
+            &sweep::Rules {
+                deployment: &self.deployment,
+                secret: self.marker_secret.as_ref(),
+                policy: self.sweep.policy,
+                dry_run: self.sweep.dry_run,
+            },
+        );
+        tell(&outcome);
+        Ok(outcome)
+    }
+}
+
+/// What people and metrics are told of a sweep.
+fn tell(outcome: &Outcome) {
+    for alarm in &outcome.alarms {
+        tracing::error!(?alarm, "the sweep of the fleet needs a look");
+        metrics::counter!("sweep_alarms_total", "alarm" => alarm.as_str()).increment(1);
+    }
+    for (action, hold) in &outcome.withheld {
+        tracing::info!(?action, ?hold, "withheld");
+    }
+    metrics::gauge!("sweep_withheld_actions").set(outcome.withheld.len() as f64);
+    metrics::gauge!("fleet_recovery_active").set(f64::from(u8::from(outcome.recovery.is_on())));
+    if let Some(counts) = &outcome.counts {
+        for (kind, count) in [
+            ("ours", counts.ours),
+            ("foreign", counts.foreign),
+            ("suspect", counts.suspects),
+            ("orphan", counts.orphans),
+        ] {
+            metrics::gauge!("fleet_instances", "kind" => kind).set(count as f64);
+        }
     }
 }
 
@@ -158,6 +245,7 @@ mod tests {
     fn list(gap: Option<Gap>) -> List {
         List {
             shown: Vec::new(),
+            listed: Vec::new(),
             gap,
         }
     }

@@ -73,7 +73,7 @@ impl<N: Novita> Reconciler<N> {
 
     /// Its name is a marker of this instance and this deployment and, where both sides have one, its
     /// signature is ours.
-    fn is_ours(&self, marker: &Marker, instance: &Instance) -> bool {
+    pub(super) fn is_ours(&self, marker: &Marker, instance: &Instance) -> bool {
         let Some(found) = Marker::parse(&instance.name) else {
             return false;
         };

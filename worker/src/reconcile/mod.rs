@@ -4,6 +4,7 @@
 
 mod cause;
 mod checks;
+mod claims;
 mod cost;
 mod draft;
 pub(crate) mod facts;
@@ -128,17 +129,19 @@ impl<N: Novita> Reconciler<N> {
         let mut draft = Draft::new(spec, status.clone(), now, &self.notifier);
         draft.seen = scene.seen.clone();
         draft.last_used = scene.last_used;
-        let step = plan(spec, &draft.status);
+        let claim = claims::claim(&draft.status, &scene.seen);
+        let step = plan(spec, &draft.status, claim.is_some());
         tracing::debug!(instance = %spec.id, ?step, "reconciling");
-        let next = match step {
-            Step::Order => self.order(&mut draft, lease).await,
-            Step::Find => self.find(&mut draft).await,
-            Step::Observe => self.observe(&mut draft).await,
-            Step::Boot => self.boot(&mut draft, lease).await,
-            Step::Halt => self.halt(&mut draft).await,
-            Step::Remove => self.remove(&mut draft).await,
-            Step::Close => self.close(&mut draft).await,
-            Step::Rest => draft.rest(),
+        let next = match (step, claim) {
+            (Step::Claim, Some(claim)) => self.take_claim(&mut draft, claim).await,
+            (Step::Order, _) => self.order(&mut draft, lease).await,
+            (Step::Find, _) => self.find(&mut draft).await,
+            (Step::Observe, _) => self.observe(&mut draft).await,
+            (Step::Boot, _) => self.boot(&mut draft, lease).await,
+            (Step::Halt, _) => self.halt(&mut draft).await,
+            (Step::Remove, _) => self.remove(&mut draft).await,
+            (Step::Close, _) => self.close(&mut draft).await,
+            (Step::Rest | Step::Claim, _) => draft.rest(),
         };
         let next = if next == Next::SETTLED {
             self.police(&mut draft)

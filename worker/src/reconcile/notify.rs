@@ -1,7 +1,8 @@
 //! Turns an event into the webhook that tells it. The body is made once, here, and sent as it is.
 
 use serde_json::{Map, Value, json};
-use shared::model::{Event, Spec, Status};
+use shared::clock::Millis;
+use shared::model::{Event, EventId, EventKind, InstanceId, Spec, Status};
 use shared::queue::{Delivery, Job};
 
 use crate::config::{WebhookConfig, WebhookFormat};
@@ -39,23 +40,70 @@ impl Notifier {
         ];
         let url = urls.into_iter().flatten().next()?.clone();
         let payload = payload(spec, status, event)?;
+        let head = Head {
+            id: &event.id,
+            kind: event.kind,
+            at: event.at,
+            sequence: status.notices,
+        };
+        Some(self.job(url, &head, payload))
+    }
+
+    /// The webhook about an instance that no record accounts for, to whoever is told of everything.
+    pub(crate) fn orphan(
+        &self,
+        id: &EventId,
+        instance: &InstanceId,
+        at: Millis,
+        data: &Value,
+    ) -> Option<Job> {
+        let url = self.default_url.clone()?;
+        let kind = EventKind::OrphanSuspected;
+        let mut payload = Map::new();
+        for (name, value) in [
+            ("instanceId", json!(instance)),
+            ("status", json!(kind.notice()?)),
+            ("timestamp", json!(at.iso())),
+            ("eventId", json!(id)),
+            ("type", json!(kind)),
+            ("data", data.clone()),
+        ] {
+            payload.insert(name.to_owned(), value);
+        }
+        let head = Head {
+            id,
+            kind,
+            at,
+            sequence: 0,
+        };
+        Some(self.job(url, &head, payload))
+    }
+
+    fn job(&self, url: String, head: &Head<'_>, payload: Map<String, Value>) -> Job {
         let body = match self.format {
             WebhookFormat::Legacy => Value::Object(payload),
             WebhookFormat::Standard => json!({
-                "id": event.id,
-                "type": event.kind,
-                "timestamp": event.at.iso(),
-                "sequence": status.notices,
+                "id": head.id,
+                "type": head.kind,
+                "timestamp": head.at.iso(),
+                "sequence": head.sequence,
                 "data": payload,
             }),
         };
-        let delivery = Delivery {
-            event_id: event.id.clone(),
+        Job::Webhook(Delivery {
+            event_id: head.id.clone(),
             url,
             body: body.to_string(),
-        };
-        Some(Job::Webhook(delivery))
+        })
     }
+}
+
+/// What every body says of its event.
+struct Head<'a> {
+    id: &'a EventId,
+    kind: EventKind,
+    at: Millis,
+    sequence: u64,
 }
 
 /// The predecessor's flat members, with `eventId` and `sequence` added.
@@ -94,8 +142,7 @@ fn payload(spec: &Spec, status: &Status, event: &Event) -> Option<Map<String, Va
 
 #[cfg(test)]
 mod tests {
-    use shared::clock::Millis;
-    use shared::model::{Actor, Cause, Desired, EventId, EventKind};
+    use shared::model::{Actor, Cause, Desired};
 
     use super::*;
     use crate::reconcile::testing::spec;

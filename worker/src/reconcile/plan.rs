@@ -5,6 +5,8 @@ use shared::model::{AttemptState, Desired, Spec, Status, wanted};
 /// The next step towards what is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Take in what belongs to it and what its record does not hold.
+    Claim,
     /// Choose an offer, write the intent down, and order it.
     Order,
     /// Look for an order whose answer is unknown.
@@ -23,8 +25,16 @@ pub(super) enum Step {
     Rest,
 }
 
-/// Total over every stored combination.
-pub(super) fn plan(spec: &Spec, status: &Status) -> Step {
+/// Total over every stored combination. `has_claim` tells that the provider has something of this
+/// instance's that no attempt accounts for.
+pub(super) fn plan(spec: &Spec, status: &Status, has_claim: bool) -> Step {
+    if has_claim
+        && !status
+            .current()
+            .is_some_and(|attempt| attempt.state.may_exist())
+    {
+        return Step::Claim;
+    }
     if status.timestamps.terminated.is_some() {
         return Step::Rest;
     }
@@ -96,7 +106,7 @@ mod tests {
     fn nothing_is_ordered_while_anything_may_exist() {
         for state in STATES {
             for desired in [Desired::Running, Desired::Stopped, Desired::Deleted] {
-                let step = plan(&spec(desired), &status(state));
+                let step = plan(&spec(desired), &status(state), false);
                 assert!(
                     !(state.may_exist() && matches!(step, Step::Order | Step::Close)),
                     "{state:?} {desired:?} {step:?}"
@@ -108,24 +118,36 @@ mod tests {
     #[test]
     fn a_delete_waits_for_the_fate_of_an_order_and_then_removes_it() {
         let deleted = spec(Desired::Deleted);
-        assert_eq!(plan(&deleted, &status(AttemptState::Intent)), Step::Find);
-        assert_eq!(plan(&deleted, &status(AttemptState::Acked)), Step::Remove);
-        assert_eq!(plan(&deleted, &status(AttemptState::Gone)), Step::Close);
-        assert_eq!(plan(&deleted, &Status::default()), Step::Close);
+        assert_eq!(
+            plan(&deleted, &status(AttemptState::Intent), false),
+            Step::Find
+        );
+        assert_eq!(
+            plan(&deleted, &status(AttemptState::Acked), false),
+            Step::Remove
+        );
+        assert_eq!(
+            plan(&deleted, &status(AttemptState::Gone), false),
+            Step::Close
+        );
+        assert_eq!(plan(&deleted, &Status::default(), false), Step::Close);
     }
 
     #[test]
     fn a_wish_to_stop_orders_nothing_and_stops_what_exists() {
         let stopped = spec(Desired::Stopped);
-        assert_eq!(plan(&stopped, &status(AttemptState::Acked)), Step::Halt);
+        assert_eq!(
+            plan(&stopped, &status(AttemptState::Acked), false),
+            Step::Halt
+        );
         for state in STATES {
-            let step = plan(&stopped, &status(state));
+            let step = plan(&stopped, &status(state), false);
             assert!(
                 !matches!(step, Step::Order | Step::Boot | Step::Observe),
                 "{state:?} {step:?}"
             );
         }
-        assert_eq!(plan(&stopped, &Status::default()), Step::Close);
+        assert_eq!(plan(&stopped, &Status::default(), false), Step::Close);
     }
 
     #[test]
@@ -134,20 +156,20 @@ mod tests {
         wish.request.kind = shared::model::OperationKind::Start;
         let mut booting = status(AttemptState::Acked);
         booting.operation = Some(wish.operation());
-        assert_eq!(plan(&wish, &booting), Step::Boot);
+        assert_eq!(plan(&wish, &booting, false), Step::Boot);
         let ended = wish
             .operation()
             .ended(shared::model::OperationState::Succeeded, None, NOW);
         booting.operation = Some(ended);
-        assert_eq!(plan(&wish, &booting), Step::Observe);
+        assert_eq!(plan(&wish, &booting, false), Step::Observe);
     }
 
     #[test]
     fn a_failed_record_rests_until_it_is_deleted() {
         let mut failed = status(AttemptState::Gone);
         failed.timestamps.failed = Some(NOW);
-        assert_eq!(plan(&spec(Desired::Running), &failed), Step::Rest);
-        assert_eq!(plan(&spec(Desired::Deleted), &failed), Step::Close);
+        assert_eq!(plan(&spec(Desired::Running), &failed, false), Step::Rest);
+        assert_eq!(plan(&spec(Desired::Deleted), &failed, false), Step::Close);
     }
 
     #[test]
@@ -156,7 +178,7 @@ mod tests {
             let mut status = status(state);
             status.timestamps.terminated = Some(NOW);
             for desired in [Desired::Running, Desired::Stopped, Desired::Deleted] {
-                assert_eq!(plan(&spec(desired), &status), Step::Rest);
+                assert_eq!(plan(&spec(desired), &status, false), Step::Rest);
             }
         }
     }
@@ -170,7 +192,7 @@ mod tests {
         ] {
             let mut ending = status(state);
             ending.ending = Some(Ending::Vanished);
-            assert_eq!(plan(&spec(Desired::Running), &ending), Step::Close);
+            assert_eq!(plan(&spec(Desired::Running), &ending, false), Step::Close);
         }
     }
 }

@@ -113,7 +113,7 @@ fn the_pass_that_notices_the_loss_takes_nothing_away() {
     scene.pass(0);
     scene.list.push(instance("a", &missing));
     let outcome = scene.pass(2 * MINUTE);
-    assert_eq!(deeds(&outcome), []);
+    assert_eq!(deeds(&outcome), [rebuild("a", &missing)]);
     assert_eq!(outcome.withheld, [(reopen("b", &closed), Hold::Recovery)]);
 }
 

@@ -31,13 +31,17 @@ pub(super) enum Deed {
 
 impl Deed {
     pub(super) fn of(look: &Look, status: &ProviderStatus, policy: OrphanPolicy) -> Self {
+        // An instance that is older than the store and unknown to it was lost with the store, whatever a
+        // second look shows; making its record anew takes nothing away.
+        if look.suspect.finding == Finding::Lost {
+            return Self::Rebuild;
+        }
         if !look.is_ripe || !look.is_counted {
             return Self::Nothing;
         }
         let deletable = is_deletable(status);
         match look.suspect.finding {
             Finding::Awaited | Finding::Unheld => Self::Adopt,
-            Finding::Lost => Self::Rebuild,
             Finding::Superseded if deletable => Self::Delete,
             Finding::Closed if deletable => Self::Reopen,
             Finding::Unrecorded => match policy {
@@ -45,7 +49,8 @@ impl Deed {
                 OrphanPolicy::Adopt => Self::Rebuild,
                 OrphanPolicy::Quarantine => Self::in_quarantine(look, status),
             },
-            Finding::Superseded
+            Finding::Lost
+            | Finding::Superseded
             | Finding::Closed
             | Finding::Rival
             | Finding::Protected

@@ -122,6 +122,21 @@ pub enum Alarm {
     },
 }
 
+impl Alarm {
+    /// The word for it in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::EmptyList { .. } => "empty_list",
+            Self::RepeatedId => "repeated_id",
+            Self::RecoveryEntered { .. } => "recovery_entered",
+            Self::RecoveryCompleted => "recovery_completed",
+            Self::BreakerTripped { .. } => "breaker_tripped",
+            Self::LookAlikes { .. } => "look_alikes",
+        }
+    }
+}
+
 /// What a complete list holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -246,7 +246,9 @@ impl Oracle {
         let in_quarantine =
             run.may_act() && run.finding == Finding::Unrecorded && quarantines && is_old_enough;
         let deletable = ["running", "exited", "pulling"].contains(&row.word());
-        let action = if !run.may_act() {
+        let action = if run.finding == Finding::Lost {
+            Some(rebuild(instance, id))
+        } else if !run.may_act() {
             None
         } else if matches!(run.finding, Finding::Awaited | Finding::Unheld) {
             Some(Action::Adopt {
@@ -254,7 +256,7 @@ impl Oracle {
                 provider_id: id,
                 attempt: row.attempt,
             })
-        } else if run.finding == Finding::Lost || (run.finding == Finding::Unrecorded && adopts) {
+        } else if run.finding == Finding::Unrecorded && adopts {
             Some(rebuild(instance, id))
         } else if run.finding == Finding::Closed && deletable {
             Some(Action::Reopen {

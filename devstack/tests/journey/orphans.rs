@@ -1,0 +1,162 @@
+//! Instances that no record accounts for, because Redis forgot them or somebody made them up.
+
+use std::time::Duration;
+
+use devstack::stack::{Stack, StackOptions, Transport, eventually};
+use serde_json::{Value, json};
+
+use crate::support::{Caller, PATIENCE, started};
+
+crate::journeys!(
+    a_fleet_of_two_hundred_is_known_again_after_redis_lost_everything,
+    what_only_looks_like_ours_is_never_touched,
+    an_instance_whose_deleted_record_still_has_it_is_deleted_again,
+);
+
+const FLEET: usize = 200;
+
+async fn fleet_stack(transport: Transport, env: &[(&str, &str)]) -> Stack {
+    let mut all = vec![("INSTANCE_POLL_INTERVAL".to_owned(), "10".to_owned())];
+    all.extend(
+        env.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    started(StackOptions {
+        transport,
+        env: all,
+        ..StackOptions::default()
+    })
+    .await
+}
+
+/// The ids of all instances that the API lists in this phase.
+async fn listed(caller: &Caller, phase: &str) -> Vec<String> {
+    let list = caller.list().await;
+    let instances = list["instances"].as_array().unwrap().iter();
+    let mut ids: Vec<String> = instances
+        .filter(|instance| instance["status"] == phase)
+        .map(|instance| instance["id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids
+}
+
+async fn until_listed(caller: &Caller, phase: &str, ids: &[String], within: Duration) {
+    eventually("the whole fleet in the list", within, async || {
+        let seen = listed(caller, phase).await;
+        if seen == ids {
+            Ok(())
+        } else {
+            Err(format!("{} of {}", seen.len(), ids.len()))
+        }
+    })
+    .await
+    .unwrap();
+}
+
+/// Everything at the provider, with its state.
+async fn at_the_provider(caller: &Caller) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let ledger = caller.ledger().await;
+    let entries = ledger.iter();
+    entries
+        .map(|entry| (text(&entry["id"]), text(&entry["status"])))
+        .collect()
+}
+
+async fn a_fleet_of_two_hundred_is_known_again_after_redis_lost_everything(transport: Transport) {
+    let mut stack = fleet_stack(transport, &[]).await;
+    let caller = Caller::of(&stack);
+    caller.make_room(FLEET).await;
+    let mut ids = Vec::new();
+    for n in 0..FLEET {
+        ids.push(caller.create(&format!("fleet-{n}")).await);
+    }
+    ids.sort();
+    until_listed(&caller, "ready", &ids, 3 * PATIENCE).await;
+    let before = at_the_provider(&caller).await;
+    let empty = stack.redis().command(&["FLUSHALL"]).await;
+    empty.unwrap();
+    until_listed(&caller, "ready", &ids, Duration::from_secs(120)).await;
+    assert_eq!(at_the_provider(&caller).await, before);
+    for route in ["stop", "delete"] {
+        assert_eq!(caller.calls(route).await, Vec::<Value>::new());
+    }
+    assert_eq!(caller.calls("create").await.len(), FLEET);
+    let events = caller.events(&ids[0]).await;
+    assert_eq!(events["events"][0]["type"], "record.rebuilt", "{events}");
+    // It is an instance like any other again.
+    caller.delete(&ids[0]).await;
+    caller.until(&ids[0], "terminated").await;
+}
+
+async fn what_only_looks_like_ours_is_never_touched(transport: Transport) {
+    let stack = fleet_stack(
+        transport,
+        &[
+            ("ORPHAN_POLICY", "adopt"),
+            ("MARKER_SECRET", "sweeper-secret"),
+        ],
+    )
+    .await;
+    let caller = Caller::of(&stack);
+    caller.make_room(10).await;
+    let id = caller.create("ours").await;
+    let ready = caller.until(&id, "ready").await;
+    let ours = caller.ledger().await[0]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // The same marker with another attempt, without the signature; and two that are nobody's.
+    let twin = format!("{}7", ours.strip_suffix('1').unwrap());
+    for name in [
+        twin.as_str(),
+        "somebody-elses",
+        "x-nga-zzzzzz-01JD3Q5V8M0000000000000000-1",
+    ] {
+        caller.make_elsewhere(name).await;
+    }
+    let calls = caller.calls("list").await.len();
+    eventually("three more passes", PATIENCE, async || {
+        let seen = caller.calls("list").await.len();
+        if seen >= calls + 3 {
+            Ok(())
+        } else {
+            Err(seen.to_string())
+        }
+    })
+    .await
+    .unwrap();
+    for route in ["stop", "delete", "start"] {
+        assert_eq!(caller.calls(route).await, Vec::<Value>::new());
+    }
+    let list = caller.list().await;
+    assert_eq!(list["total"], 1, "{list}");
+    let still = caller.until(&id, "ready").await;
+    assert_eq!(still["novitaInstanceId"], ready["novitaInstanceId"]);
+}
+
+async fn an_instance_whose_deleted_record_still_has_it_is_deleted_again(transport: Transport) {
+    let stack = fleet_stack(transport, &[]).await;
+    let caller = Caller::of(&stack);
+    let id = caller.create("undead").await;
+    caller.until(&id, "ready").await;
+    let name = caller.ledger().await[0]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    caller.delete(&id).await;
+    caller.until(&id, "terminated").await;
+    let again = caller.make_elsewhere(&name).await;
+    eventually("its removal", Duration::from_secs(240), async || {
+        let ledger = caller.ledger().await;
+        let entry = ledger.iter().find(|entry| entry["id"] == again.as_str());
+        match entry.map(|entry| entry["status"].clone()) {
+            Some(status) if status == json!("removed") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+    .unwrap();
+    caller.until(&id, "terminated").await;
+}
