@@ -20,6 +20,7 @@ use crate::store::to_json;
 const CHUNK: usize = 200;
 const PASS: &str = "pass";
 const BIRTH: &str = "birth";
+const ENDED: &str = "recovery_ended";
 
 /// How the passes went, up to the last one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +143,7 @@ impl FleetStore {
         let all = |key: String| Command::new("HGETALL").arg(key);
         let head = Command::new("HMGET")
             .arg(self.keys.fleet())
-            .args([PASS, BIRTH]);
+            .args([PASS, BIRTH, ENDED]);
         let replies: [Reply; 4] = self
             .redis
             .read(&[
@@ -156,7 +157,12 @@ impl FleetStore {
             .map_err(|_| RedisError::Protocol("expected four replies".into()))?;
         let [marks, bound, suspects, head] = replies;
         let mut head = head.optional_texts()?.into_iter();
-        let (report, birth) = (head.next().flatten(), head.next().flatten());
+        let mut next = || head.next().flatten();
+        let (report, birth, ended) = (next(), next(), next());
+        let mut report: PassReport = report.and_then(|text| lenient(&text)).unwrap_or_default();
+        if let Some(at) = ended.and_then(|text| text.parse().ok()) {
+            report.recovery = Recovery::Ended { at: Millis(at) };
+        }
         let bound = bound.pairs()?.into_iter();
         let suspects = suspects.pairs()?.into_iter();
         Ok(Remembered {
@@ -164,7 +170,7 @@ impl FleetStore {
             bound: bound
                 .filter_map(|(provider_id, id)| Some((provider_id, id.parse().ok()?)))
                 .collect(),
-            report: report.and_then(|text| lenient(&text)).unwrap_or_default(),
+            report,
             birth: birth.and_then(|text| text.parse().ok()).map(Millis),
             suspects: suspects
                 .filter_map(|(provider_id, text)| Some((provider_id, lenient(&text)?)))
@@ -196,6 +202,16 @@ impl FleetStore {
         Ok(true)
     }
 
+    /// Ends the rebuilding of lost records for good: what has no record is treated by the policy from now
+    /// on, whatever its age.
+    pub async fn end_recovery(&self, now: Millis) -> Result<(), RedisError> {
+        let command = Command::new("HSET")
+            .arg(self.keys.fleet())
+            .args([ENDED.to_owned(), now.0.to_string()]);
+        self.redis.run(command, Repeat::Harmless).await?;
+        Ok(())
+    }
+
     /// Everything that is listed, and how the last pass went.
     pub async fn all(&self) -> Result<(BTreeMap<String, Vec<Sighting>>, PassReport), RedisError> {
         let command = Command::new("HGETALL").arg(self.keys.fleet());
@@ -204,7 +220,7 @@ impl FleetStore {
         for (field, text) in self.redis.run(command, Repeat::Harmless).await?.pairs()? {
             match field.as_str() {
                 PASS => report = lenient(&text).unwrap_or_default(),
-                BIRTH => {}
+                BIRTH | ENDED => {}
                 _ => drop(fields.insert(field, lenient(&text).unwrap_or_default())),
             }
         }

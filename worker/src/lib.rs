@@ -8,6 +8,7 @@
 mod catalog;
 pub mod config;
 pub mod fleet;
+pub mod fleet_cli;
 mod handler;
 pub mod health;
 pub mod marker;

@@ -4,13 +4,16 @@ use std::process::ExitCode;
 
 use shared::{admin, config, schema, shutdown, telemetry};
 use worker::config::{Cli, CliCommand, WorkerConfig};
-use worker::queue_cli;
+use worker::{fleet_cli, queue_cli};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli: Cli = config::parse();
     if let Some(CliCommand::Queue(args)) = &cli.command {
         return queue_cli::main(cli.read_redis(), args).await;
+    }
+    if let Some(CliCommand::Fleet(command)) = &cli.command {
+        return fleet_cli::main(cli.read_redis(), *command).await;
     }
     let (config, effective) = cli.read();
     let config = match config {

@@ -12,6 +12,7 @@ use shared::queue::{BreakerState, JobId, JobKind, Reservation, Settlement};
 /// Gives every metric of this process its help text and unit.
 pub(crate) fn describe() {
     shared::queue::describe();
+    crate::fleet::metrics::describe();
     describe_gauge!("worker_jobs_running", "Jobs being worked on");
     describe_counter!(
         "instance_drifts_total",

@@ -17,6 +17,7 @@ mod cost;
 mod cost_of_settling;
 mod envs;
 mod events;
+mod fleet;
 mod leases;
 mod look;
 mod lost_replies;

@@ -22,6 +22,7 @@ pub use self::webhook::{WebhookConfig, WebhookFormat};
 use self::reconcile::ReconcileArgs;
 use self::sweep::SweepArgs;
 use self::webhook::WebhookArgs;
+use crate::fleet_cli::FleetCommand;
 use crate::queue_cli::QueueArgs;
 
 /// Drives the provider and delivers webhooks for the Novita GPU Instance API
@@ -43,6 +44,9 @@ pub enum CliCommand {
     Config(ConfigCommand),
     /// Look at the work queue and steer it; needs the settings of Redis only
     Queue(QueueArgs),
+    /// Look at the passes over the provider's instances; needs the settings of Redis only
+    #[command(subcommand)]
+    Fleet(FleetCommand),
 }
 
 #[derive(Debug, clap::Args)]

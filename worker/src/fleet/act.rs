@@ -8,8 +8,8 @@ use shared::clock::Millis;
 use shared::model::InstanceId;
 use shared::store::StoreError;
 
-use super::Fleet;
 use super::sweep::{Action, Listed, fallback_name, rebuilt};
+use super::{Fleet, metrics};
 use crate::marker::Marker;
 use crate::novita::{Instance, Novita, NovitaError, ProviderId, ProviderStatus};
 
@@ -54,8 +54,7 @@ impl<N: Novita> Fleet<N> {
                 "failed"
             }
         };
-        metrics::counter!("sweep_actions_total", "action" => action, "outcome" => outcome)
-            .increment(1);
+        metrics::acted(action, outcome);
     }
 
     async fn carry_out(&self, call: &Call, now: Millis) -> Result<&'static str, Undone> {

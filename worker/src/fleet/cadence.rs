@@ -36,10 +36,14 @@ impl Cadence {
 
     /// How long after the beginning of a pass the next one begins.
     pub(super) fn after_pass(&self, report: &PassReport) -> Duration {
+        self.every(report, self.started.elapsed())
+    }
+
+    fn every(&self, report: &PassReport, running: Duration) -> Duration {
         if report.idle >= IDLE_PASSES && !report.recovery.is_on() {
             return IDLE_EVERY;
         }
-        if self.started.elapsed() < START {
+        if running < START {
             return self.slow.min(START_EVERY);
         }
         self.slow
@@ -68,21 +72,20 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn passes_are_quick_after_the_start_and_seldom_when_there_is_nothing() {
+    #[test]
+    fn passes_are_quick_after_the_start_and_seldom_when_there_is_nothing() {
         let cadence = Cadence::new(SLOW, SLOW);
-        let busy = report(0, Recovery::Off);
-        assert_eq!(cadence.after_pass(&busy), START_EVERY);
-        assert_eq!(cadence.after_pass(&report(3, Recovery::Off)), IDLE_EVERY);
-        tokio::time::advance(START).await;
-        assert_eq!(cadence.after_pass(&busy), SLOW);
-        assert_eq!(cadence.after_pass(&report(2, Recovery::Off)), SLOW);
+        let every = |idle, recovery, running| cadence.every(&report(idle, recovery), running);
+        assert_eq!(every(0, Recovery::Off, Duration::ZERO), START_EVERY);
+        assert_eq!(every(3, Recovery::Off, Duration::ZERO), IDLE_EVERY);
+        assert_eq!(every(0, Recovery::Off, START), SLOW);
+        assert_eq!(every(2, Recovery::Off, START), SLOW);
         let recovery = Recovery::On {
             since: Millis(1),
             clean: 0,
             last_clean: None,
         };
-        assert_eq!(cadence.after_pass(&report(9, recovery)), SLOW);
+        assert_eq!(every(9, recovery, START), SLOW);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod act;
 mod announce;
 mod cadence;
 mod compare;
+pub(crate) mod metrics;
 mod pass;
 mod records;
 pub mod sweep;

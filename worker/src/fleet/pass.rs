@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::cadence::rest;
 use super::compare::{Picture, Shown, sighting};
 use super::sweep::{self, Completeness, Listed, Outcome};
-use super::{Fleet, act, announce, records};
+use super::{Fleet, act, announce, metrics, records};
 use crate::marker::Marker;
 use crate::novita::{Gap, Instance, ListQuery, Listing, Novita, ProviderId};
 
@@ -50,7 +50,7 @@ impl<N: Novita> Fleet<N> {
                 error: error.to_string(),
             },
         };
-        metrics::histogram!("fleet_pass_duration_seconds").record(began.elapsed());
+        metrics::passed(began.elapsed());
         job.settle(verdict, Vec::new())
     }
 
@@ -98,7 +98,7 @@ impl<N: Novita> Fleet<N> {
         let is_whole = report.complete_at == now;
         if !is_whole {
             tracing::warn!(why = report.gap, "an incomplete list proves nothing");
-            metrics::counter!("fleet_incomplete_passes_total").increment(1);
+            metrics::incomplete();
         }
         let outcome = self.swept(&list.listed, &remembered, &report).await?;
         report.recovery = outcome.recovery;
@@ -178,23 +178,11 @@ impl<N: Novita> Fleet<N> {
 fn tell(outcome: &Outcome) {
     for alarm in &outcome.alarms {
         tracing::error!(?alarm, "the sweep of the fleet needs a look");
-        metrics::counter!("sweep_alarms_total", "alarm" => alarm.as_str()).increment(1);
     }
     for (action, hold) in &outcome.withheld {
         tracing::info!(?action, ?hold, "withheld");
     }
-    metrics::gauge!("sweep_withheld_actions").set(outcome.withheld.len() as f64);
-    metrics::gauge!("fleet_recovery_active").set(f64::from(u8::from(outcome.recovery.is_on())));
-    if let Some(counts) = &outcome.counts {
-        for (kind, count) in [
-            ("ours", counts.ours),
-            ("foreign", counts.foreign),
-            ("suspect", counts.suspects),
-            ("orphan", counts.orphans),
-        ] {
-            metrics::gauge!("fleet_instances", "kind" => kind).set(count as f64);
-        }
-    }
+    metrics::swept(outcome);
 }
 
 /// How a pass went. An empty list although instances are held is a failure first, and a fact only when

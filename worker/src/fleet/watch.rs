@@ -11,8 +11,8 @@ use shared::model::InstanceId;
 use shared::queue::{Job, Reservation, Settlement, Verdict};
 use tokio::time::Instant;
 
-use super::Fleet;
 use super::cadence::rest;
+use super::{Fleet, metrics};
 use crate::novita::{Gap, Instance, ListQuery, Listing, Novita, PAGE_SIZE, ProviderStatus};
 
 /// Between looks while nothing is on its way; whatever sets out makes the next one due.
@@ -29,7 +29,7 @@ impl<N: Novita> Fleet<N> {
                 return job.settle(Verdict::Retry { after, error }, Vec::new());
             }
         };
-        metrics::gauge!("fleet_watched_instances").set(watched.len() as f64);
+        metrics::watched(watched.len());
         if watched.is_empty() {
             return job.settle(Verdict::Again(NOTHING), Vec::new());
         }

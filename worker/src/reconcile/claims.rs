@@ -31,7 +31,7 @@ impl<N: Novita> Reconciler<N> {
             Err(error) => return draft.provider_setback(&error),
         };
         let marker = self.marker(draft.spec, 1);
-        let is_ours = marker.is_some_and(|marker| self.is_ours(&marker, &instance));
+        let is_ours = marker.is_some_and(|marker| self.is_ours(&marker, &instance, &draft.status));
         if instance.name != claim.name || !is_ours {
             return self.wait_for_list();
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::model::{Attempt, AttemptState, Offer};
+use shared::model::{Attempt, AttemptState, Offer, Status};
 
 use super::draft::{Draft, Next};
 use super::{Reconciler, facts, failure};
@@ -66,24 +66,30 @@ impl<N: Novita> Reconciler<N> {
             Listing::Complete(listed) => Ok(listed
                 .into_iter()
                 .filter(|instance| instance.status != ProviderStatus::Removed)
-                .filter(|instance| self.is_ours(&marker, instance))
+                .filter(|instance| self.is_ours(&marker, instance, &draft.status))
                 .collect()),
         }
     }
 
-    /// Its name is a marker of this instance and this deployment and, where both sides have one, its
-    /// signature is ours.
-    pub(super) fn is_ours(&self, marker: &Marker, instance: &Instance) -> bool {
+    /// Its name is a marker of this instance and this deployment and, where there is a secret, its
+    /// signature is ours. What an attempt has under its id stays its own although it was ordered before
+    /// there was a secret.
+    pub(super) fn is_ours(&self, marker: &Marker, instance: &Instance, status: &Status) -> bool {
         let Some(found) = Marker::parse(&instance.name) else {
             return false;
         };
         let secret = self.config.marker_secret.as_ref();
-        let expected = secret.and_then(|secret| found.signature(secret));
-        let is_signed = match (expected, instance.env("NGA_SIG")) {
-            (Some(expected), Some(signature)) => expected == signature,
-            _ => true,
+        let is_held = || {
+            let mut attempts = status.attempts.iter();
+            attempts.any(|attempt| attempt.provider_id.as_deref() == Some(&instance.id))
         };
-        found.instance == marker.instance && found.deployment == marker.deployment && is_signed
+        let is_signed = secret.is_none_or(|secret| {
+            let signature = found.signature(secret);
+            signature.is_some() && signature.as_deref() == instance.env("NGA_SIG")
+        });
+        found.instance == marker.instance
+            && found.deployment == marker.deployment
+            && (is_signed || is_held())
     }
 
     /// An incomplete list, or one that lags: look again.

@@ -116,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_to_it_is_taken_in_whenever_nothing_else_is_held() {
+        let mut closed = status(AttemptState::Gone);
+        closed.timestamps.terminated = Some(NOW);
+        for desired in [Desired::Running, Desired::Stopped, Desired::Deleted] {
+            assert_eq!(plan(&spec(desired), &closed, true), Step::Claim);
+            for state in STATES {
+                let step = plan(&spec(desired), &status(state), true);
+                assert_eq!(step == Step::Claim, !state.may_exist(), "{state:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_delete_waits_for_the_fate_of_an_order_and_then_removes_it() {
         let deleted = spec(Desired::Deleted);
         assert_eq!(

@@ -12,7 +12,7 @@
           was accepted (ms), status, operation id, operation, the provider's id, event, job id, job body
   Returns 1 when written, 0 when there is such a record
   Repeatable: the second time there is one. The spec comes last, so one that was cut off begins again.
-  Commands: refused 3; else 11, or 12 when the name is taken, + those of an enqueue (less 2), + 1 per
+  Commands: refused 3; else 11, or 13 when the name is taken, + those of an enqueue (less 2), + 1 per
             sleeper woken ]]
 local id, name, spec, other_spec, other_name = take(), take(), take(), take(), take()
 local accepted, status, operation_id, operation = take(), take(), take(), take()
