@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::fleet::Seen;
 use shared::model::operation::Failure;
 use shared::model::{InstanceId, Spec, Status};
@@ -104,6 +105,7 @@ impl<N: Novita> Reconciler<N> {
             Ok(None) => return job.settle(Verdict::Done, Vec::new()),
             Err(error) => return unreadable(job, instance, &error),
         };
+        FailPoint::RecordRead.reached();
         let (verdict, writes) = {
             let lease = Lease {
                 queue: &self.queue,
@@ -114,6 +116,7 @@ impl<N: Novita> Reconciler<N> {
             };
             self.step(&record, seen, &lease, now).await
         };
+        FailPoint::StepTaken.reached();
         job.settle(verdict, writes)
     }
 
