@@ -128,6 +128,7 @@ impl Evidence<'_> {
         for (instance, entries) in &made {
             let wish = self.wishes.get(instance);
             findings.extend(leaked(instance, entries, wish));
+            findings.extend(unlogged(entries, &calls));
             let duplicates = duplicated(entries, &calls);
             if duplicates.is_empty() {
                 // Where there are, the fault is that they were made, not that they are removed.
@@ -217,6 +218,17 @@ fn leaked(instance: &str, entries: &[&LedgerEntry], wish: Option<&Wish>) -> Vec<
             Finding::new(Fault::Leaked, what)
         });
     alive.collect()
+}
+
+/// A log that has lost an order can acquit nobody: it is bounded, and what is oldest goes first.
+fn unlogged(entries: &[&LedgerEntry], calls: &Calls) -> Option<Finding> {
+    let is_logged = |entry: &&&LedgerEntry| calls.creates.iter().any(|c| c.name == entry.name);
+    let missing = entries.iter().find(|entry| !is_logged(entry))?;
+    let what = format!(
+        "the request log does not have the order of {}",
+        missing.name
+    );
+    Some(Finding::new(Fault::BlindCreate, what))
 }
 
 /// Each earlier instance of a request has to be discarded before the order of a later one arrives.

@@ -189,6 +189,14 @@ fn an_intent_that_was_never_sent_is_to_be_resolved_too() {
 }
 
 #[test]
+fn a_log_that_has_lost_an_order_acquits_nobody() {
+    let mut wish = wish();
+    wish.is_over = false;
+    let found = faults(&[entry("a", 2, "running")], &[], wish);
+    assert_eq!(found, [Fault::BlindCreate]);
+}
+
+#[test]
 fn others_instances_are_not_judged() {
     let mut entry = entry("a", 1, "running");
     entry.name = format!("train-nga-zzz999-{ULID}-1");
