@@ -60,6 +60,8 @@ pub(crate) enum Weather {
     Forgetful,
     /// 30 % of the orders are lost after their effect.
     Losing,
+    /// The same, and what it shows is four and a half seconds old: a lost order shows late in its window.
+    LosingLate,
     /// All of them are.
     LosingAll,
     /// The first two orders are lost on their way to it.
@@ -143,16 +145,21 @@ impl Case {
 /// The weather in which the point is passed, or any in which orders come to something soon.
 fn weather(trouble: Trouble, rng: &mut StdRng) -> Weather {
     match trouble {
-        Trouble::LostOrders => Weather::Losing,
+        Trouble::LostOrders if rng.random_bool(0.5) => Weather::Losing,
+        Trouble::LostOrders => Weather::LosingLate,
         Trouble::Kill(FailPoint::InstanceMissed | FailPoint::AbsenceProved) => Weather::Forgetful,
         Trouble::Kill(FailPoint::OrderLookedFor) => Weather::LosingAll,
         Trouble::Kill(FailPoint::OrderMissed) => Weather::Dropping,
-        Trouble::Kill(point) => match rng.random_range(0..4) {
+        Trouble::Kill(point) => match rng.random_range(0..5) {
             0 => Weather::Slow,
             1 => Weather::Lagging,
             // A lost answer is not read.
-            2 if !matches!(point, FailPoint::CreateAnswered | FailPoint::CreateRead) => {
-                Weather::Losing
+            lot @ 2..4 if !matches!(point, FailPoint::CreateAnswered | FailPoint::CreateRead) => {
+                if lot == 2 {
+                    Weather::Losing
+                } else {
+                    Weather::LosingLate
+                }
             }
             _ => Weather::Calm,
         },

@@ -251,7 +251,7 @@ fn is_untouched(status: &str) -> bool {
 }
 
 fn faults(weather: Weather) -> Vec<serde_json::Value> {
-    let lag = |route| json!({"route": route, "kind": "list_lag", "seconds": 1.5 * SPEED});
+    let old = |route, seconds: f64| json!({"route": route, "kind": "list_lag", "seconds": seconds * SPEED});
     let lost = |probability, when| json!({"route": "create", "kind": "reset", "when": when, "probability": probability});
     match weather {
         Weather::Calm | Weather::Forgetful => Vec::new(),
@@ -259,8 +259,9 @@ fn faults(weather: Weather) -> Vec<serde_json::Value> {
             let slow = |when| json!({"route": "*", "kind": "latency", "when": when, "delayMs": 5, "jitterMs": 120});
             vec![slow("before"), slow("after")]
         }
-        Weather::Lagging => vec![lag("list"), lag("get")],
+        Weather::Lagging => vec![old("list", 1.5), old("get", 1.5)],
         Weather::Losing => vec![lost(0.3, "after")],
+        Weather::LosingLate => vec![lost(0.3, "after"), old("list", 4.5), old("get", 4.5)],
         Weather::LosingAll => vec![lost(1.0, "after")],
         Weather::Rough => {
             let reset =
