@@ -121,7 +121,7 @@ async fn stretch(
     seed: u64,
 ) -> anyhow::Result<(usize, Vec<Finding>)> {
     let (habits, deployment) = (&PLAIN, world.deployment());
-    let provider = world.provider(Weather::Rough, "").await;
+    let provider = world.provider(Weather::Rough, None).await;
     let mut env = world.env(&deployment, transport, &provider);
     let more = ENV.iter().chain(habits.env);
     env.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));

@@ -37,7 +37,7 @@ use crate::world::World;
 /// Requests in one run with lost orders.
 const LOST_AT_ONCE: u64 = 50;
 /// Runs at a time for each core: most of a run is waiting for a lease or a window to end.
-const RUNS_PER_CORE: usize = 8;
+const RUNS_PER_CORE: usize = 12;
 const LIVES: u64 = 10_000;
 
 /// What is to be done.

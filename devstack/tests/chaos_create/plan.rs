@@ -102,6 +102,15 @@ impl Case {
         }
     }
 
+    /// It has a provider of its own: where faults are counted, and where a list of all runs' instances
+    /// would be read by each of them.
+    pub(crate) fn is_apart(&self) -> bool {
+        matches!(
+            self.trouble,
+            Trouble::LostOrders | Trouble::Kill(FailPoint::OrderMissed)
+        )
+    }
+
     /// Longer runs are heavier.
     pub(crate) fn weight(&self) -> u32 {
         match self.trouble {

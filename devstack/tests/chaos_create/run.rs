@@ -76,7 +76,8 @@ pub(crate) async fn run(world: &World, case: &Case) -> Outcome {
     let begun = Instant::now();
     let plan = case.plan();
     let deployment = world.deployment();
-    let provider = world.provider(plan.weather, &deployment).await;
+    let own = case.is_apart().then_some(deployment.as_str());
+    let provider = world.provider(plan.weather, own).await;
     let env = world.env(&deployment, plan.transport, &provider);
     let crew = Crew::start(env, plan.workers, plan.fail_point.as_deref()).await;
     let mut crew = match crew {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use devstack::bridge::{Bridge, BridgeOptions};
 use devstack::novita::{Delays, Settings, SimDuration, Simulator, SimulatorOptions};
 use devstack::redis::{RedisOptions, RedisServer};
-use devstack::stack::{NOVITA_KEY, Transport, WEBHOOK_SECRET};
+use devstack::stack::{NOVITA_KEY, Transport, WEBHOOK_SECRET, eventually};
 use redis::Value;
 use reqwest::Client;
 use serde_json::json;
@@ -23,6 +24,8 @@ const TOKEN: &str = "chaos-token";
 const SPEED: f64 = 20.0;
 /// `removed` is shown for a minute, so that a worker that was away for a lease still sees it.
 const REMOVED_SHOWN_S: u32 = 1200;
+/// For Redis to answer the test itself, however busy the machine is.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
 /// The clusters that sell the product which is ordered here.
 const CLUSTERS: [(&str, &str); 4] = [
     ("4090.16c62g", "us-ca-6"),
@@ -77,20 +80,15 @@ impl World {
         format!("c{:05x}", self.deployments.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The provider in this weather: the same for all runs, or one for each deployment where the weather
-    /// is only so long.
-    pub(crate) async fn provider(&self, weather: Weather, deployment: &str) -> Arc<Provider> {
-        let whose = if weather == Weather::Dropping {
-            deployment
-        } else {
-            ""
-        };
+    /// The provider in this weather: the one that all share, or `own`'s.
+    pub(crate) async fn provider(&self, weather: Weather, own: Option<&str>) -> Arc<Provider> {
+        let whose = own.unwrap_or_default().to_owned();
         let mut providers = self.providers.lock().await;
-        if let Some(provider) = providers.get(&(weather, whose.to_owned())) {
+        if let Some(provider) = providers.get(&(weather, whose.clone())) {
             return Arc::clone(provider);
         }
         let provider = Arc::new(Provider::start(&self.http, weather).await);
-        providers.insert((weather, whose.to_owned()), Arc::clone(&provider));
+        providers.insert((weather, whose), Arc::clone(&provider));
         provider
     }
 
@@ -153,8 +151,11 @@ impl World {
         id: &str,
     ) -> anyhow::Result<Option<Status>> {
         let key = Keys::new(deployment).status();
-        let stored = self.redis.lock().await.command(&["HGET", &key, id]).await?;
-        match stored {
+        let stored = eventually("the stored status", ANSWERS_WITHIN, async || {
+            let stored = self.redis.lock().await.command(&["HGET", &key, id]).await;
+            stored.map_err(|error| format!("{error:#}"))
+        });
+        match stored.await? {
             Value::BulkString(bytes) => Ok(serde_json::from_slice(&bytes)?),
             _ => Ok(None),
         }
