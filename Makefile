@@ -18,7 +18,7 @@ demo: deps build ## The same once: create, ready, webhooks, delete, check the le
 	target/debug/devstack --once $(ARGS)
 
 .PHONY: test
-test: deps deps-test build ## Run the whole suite
+test: deps deps-test build build-fail-points ## Run the whole suite
 	$(CARGO) test --workspace --locked
 
 .PHONY: check
@@ -38,6 +38,10 @@ chaos-queue: deps ## 10,000 jobs while workers are killed and Redis is restarted
 	$(CARGO) test --package worker --test chaos_queue --release --locked -- \
 	  --jobs 10000 --restarts 2 --outage 20 $(ARGS)
 
+.PHONY: chaos
+chaos: deps build-fail-points ## Creates and deletes while processes kill themselves; ARGS=--lifecycles for whole lives
+	$(CARGO) test --package devstack --test chaos_create --locked -- --seeds 40 --lost 1000 $(ARGS)
+
 .PHONY: bench-queue
 bench-queue: deps-bench-queue ## Our queue beside BullMQ and its Rust port; ARGS=--quick for a look
 	$(CARGO) build --workspace --release --locked
@@ -46,6 +50,12 @@ bench-queue: deps-bench-queue ## Our queue beside BullMQ and its Rust port; ARGS
 .PHONY: build
 build:
 	$(CARGO) build --workspace --locked
+
+# A target directory of its own: two sets of features in one would be built over and over.
+.PHONY: build-fail-points
+build-fail-points:
+	$(CARGO) build --package api --package worker --features api/fail-points,worker/fail-points \
+	  --target-dir $(or $(CARGO_TARGET_DIR),target)/fail-points --locked
 
 .PHONY: deps
 deps: ## Install redis-server if it is missing

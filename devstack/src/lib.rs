@@ -1,5 +1,6 @@
 //! The whole system on one machine, with no accounts: for tests and demonstrations.
 
+pub mod audit;
 pub mod bench;
 pub mod bridge;
 pub mod delay;

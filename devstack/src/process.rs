@@ -1,7 +1,10 @@
 //! Child processes that never outlive us, however we end.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::process::Stdio;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -94,10 +97,19 @@ impl Process {
     }
 }
 
-/// A free port, until somebody takes it.
+/// Ports below those that systems give to outgoing connections: one of these could be taken by any
+/// process between our look and the use.
+const PORTS: Range<u32> = 10_240..32_768;
+
+/// A free port, until somebody takes it; this process is told another one each time.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    Ok(listener.local_addr()?.port())
+    // Other processes draw ports too, so they should not begin at the same place.
+    static DRAWN: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random_range(PORTS)));
+    let width = PORTS.end - PORTS.start;
+    PORTS
+        .map(|_| (PORTS.start + DRAWN.fetch_add(1, Ordering::Relaxed) % width) as u16)
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("no free port")
 }
 
 /// A shell that kills `pid` once its standard input closes; the pipe to it closes with us, whatever

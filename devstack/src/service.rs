@@ -25,7 +25,9 @@ pub enum Role {
 }
 
 impl Role {
-    fn binary(self) -> &'static str {
+    /// The name of its file.
+    #[must_use]
+    pub fn binary(self) -> &'static str {
         match self {
             Self::Api => "novita-api",
             Self::Worker => "novita-worker",
@@ -54,9 +56,23 @@ impl Service {
         env: &[(String, String)],
         logs: &Path,
     ) -> anyhow::Result<Self> {
+        Self::start_binary(&binary(role)?, role, number, env, logs).await
+    }
+
+    /// The same with another build of the binary.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub async fn start_binary(
+        binary: &Path,
+        role: Role,
+        number: usize,
+        env: &[(String, String)],
+        logs: &Path,
+    ) -> anyhow::Result<Self> {
         let mut attempt = 1;
         loop {
-            match Self::launch(role, number, env, logs).await {
+            match Self::launch(binary, role, number, env, logs).await {
                 Ok(service) => return Ok(service),
                 Err(error)
                     if attempt < PORT_ATTEMPTS && format!("{error:#}").contains("in use") =>
@@ -69,6 +85,7 @@ impl Service {
     }
 
     async fn launch(
+        binary: &Path,
         role: Role,
         number: usize,
         env: &[(String, String)],
@@ -77,8 +94,7 @@ impl Service {
         let name = format!("{}-{number}", role.binary());
         let log = logs.join(format!("{name}.log"));
         let (port, admin_port) = (free_port()?, free_port()?);
-        let binary = binary(role)?;
-        let mut command = Command::new(&binary);
+        let mut command = Command::new(binary);
         command
             .env_clear()
             // So that no `.env` of the working directory is read.
@@ -158,7 +174,7 @@ impl Service {
     }
 
     /// Tells once, if it ended by itself, how.
-    pub(crate) fn take_death(&mut self) -> Option<String> {
+    pub fn take_death(&mut self) -> Option<String> {
         let process = self.process.as_mut()?;
         let status = process.ended().ok().flatten()?;
         let pid = process.pid();

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod envs;
+pub mod fail_point;
 pub mod fleet;
 pub mod model;
 pub mod pace;

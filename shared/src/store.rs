@@ -15,7 +15,9 @@ use crate::clock::Millis;
 use crate::envs::{EnvsKey, Unreadable, Unsealable};
 use crate::fleet::{self, Seen};
 use crate::model::budget::WARNING_PERCENT;
-use crate::model::{Claim, EnvVar, InstanceId, Operation, OperationId, Rate, Spec, Status};
+use crate::model::{
+    Claim, EnvVar, InstanceId, Operation, OperationId, OperationState, Rate, Spec, Status,
+};
 use crate::queue::Job;
 use crate::redis::scripts::ACCEPT;
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply};
@@ -329,8 +331,35 @@ impl Store {
         Ok(rows.map(row).collect())
     }
 
-    /// One operation.
+    /// One operation. Workers write down how the operations end that they took up; one that a later wish
+    /// overtook before any worker looked was never taken up, and is told as superseded here.
     pub async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
+        let stored = self.stored_operation(id).await?;
+        let Some(pending) = stored.as_ref().filter(|operation| is_pending(operation)) else {
+            return Ok(stored);
+        };
+        let Some(record) = self.record(&pending.instance_id).await? else {
+            return Ok(stored);
+        };
+        // Its end and the look at a later wish would have been stored together: only an operation that is
+        // still pending after that look has been passed over.
+        let is_passed = record
+            .status
+            .is_some_and(|status| status.observed_generation > pending.generation);
+        if !is_passed {
+            return Ok(stored);
+        }
+        let overtaken_at = record.spec.request.at;
+        Ok(self.stored_operation(id).await?.map(|operation| {
+            if is_pending(&operation) {
+                operation.ended(OperationState::Superseded, None, overtaken_at)
+            } else {
+                operation
+            }
+        }))
+    }
+
+    async fn stored_operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
         let command = Command::new("HGET").arg(self.keys.ops()).arg(id.as_str());
         let stored = self
             .redis
@@ -341,6 +370,10 @@ impl Store {
             .map(|json| parse("operation", id.as_str(), &json))
             .transpose()
     }
+}
+
+fn is_pending(operation: &Operation) -> bool {
+    operation.state == OperationState::Pending
 }
 
 /// One instance as it is stored.

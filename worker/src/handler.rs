@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::queue::{self, Job, Periodic, Reservation, Settlement, Verdict};
 
 use crate::fleet::Fleet;
@@ -57,10 +58,12 @@ impl<N: Novita> Work<N> {
             body: Bytes::from(delivery.body),
             context: CallContext::default(),
         };
+        FailPoint::BeforeWebhook.reached();
         let attempt = self
             .deliverer
             .deliver(&delivery, Millis::now().seconds())
             .await;
+        FailPoint::WebhookSent.reached();
         let attempts = job.errors + 1;
         let verdict = match attempt.outcome {
             Outcome::Delivered { .. } => Verdict::Done,

@@ -5,6 +5,7 @@ use futures_util::stream;
 use http::StatusCode;
 use serde::Serialize;
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::model::spec::Request;
 use shared::model::{HealthCheck, InstanceId, OperationId, Phase, Spec, Status};
 use shared::store::{Accepted, Record};
@@ -221,8 +222,10 @@ async fn wished(app: &App, id: &InstanceId, wish: Wish, terms: Terms) -> Result<
         }
         let mut spec = wanting(&record.spec, wish, terms.clone());
         spec.request.claim = budget::of_change(app.budget, &record, wish);
+        FailPoint::ApiChangeRead.reached();
         match app.store.change(&record, &spec).await? {
             Accepted::Yes => {
+                FailPoint::ApiChangeAccepted.reached();
                 return Ok(Wished {
                     spec,
                     status: record.status,

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::model::{InstanceId, Phase};
 use shared::store::{Accepted, Page, Record};
 
@@ -48,13 +49,14 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
     let keeps_envs = app.store.can_keep_envs();
     let NewInstance { mut spec, envs } = create::read(body, is_strict, keeps_envs, now)?;
     spec.request.claim = budget::of_create(app.budget, spec.options.max_price_per_hour)?;
+    FailPoint::ApiCreateRead.reached();
     let accepted = if envs.is_empty() {
         app.store.create(&spec).await?
     } else {
         app.store.create_with_envs(&spec, &envs).await?
     };
     match accepted {
-        Accepted::Yes => {}
+        Accepted::Yes => FailPoint::ApiCreateAccepted.reached(),
         Accepted::NameTaken(holder) => {
             let name = spec.name;
             return Err(ApiError::NameTaken { name, holder });

@@ -37,6 +37,12 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
+    /// It is there, and not on its way out.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.status.as_str(), "toRemove" | "removing" | "removed")
+    }
+
     fn of(instance: &Instance, now: SimTime) -> Self {
         Self {
             id: instance.id.clone(),

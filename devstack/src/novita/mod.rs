@@ -151,6 +151,15 @@ impl Simulator {
         ledger::entries(&core.world, now)
     }
 
+    /// The requests to the simulated API so far that `keep` lets through.
+    pub async fn requests_where(
+        &self,
+        keep: impl Fn(&RequestRecord) -> bool,
+    ) -> Vec<RequestRecord> {
+        let core = self.core.lock().await;
+        core.log.records().filter(|r| keep(r)).cloned().collect()
+    }
+
     /// The requests to the simulated API so far.
     pub async fn requests(&self) -> Vec<RequestRecord> {
         self.core.lock().await.log.records().cloned().collect()

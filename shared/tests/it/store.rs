@@ -21,6 +21,7 @@ over_both_transports!(common:
     a_repeated_create_does_not_undo_a_later_wish,
     a_repeated_create_does_not_take_a_released_name_again,
     a_repeated_create_is_accepted_even_if_the_name_went_to_another_instance,
+    an_operation_overtaken_before_any_worker_looked_is_superseded,
     a_change_of_a_stale_record_is_a_conflict,
     a_repeated_change_is_accepted,
 );
@@ -87,6 +88,34 @@ async fn a_record_shows_what_a_worker_wrote(rig: Rig) {
     assert_eq!(record.status, Some(status));
     let operation = store.operation(&ended.id).await.unwrap();
     assert_eq!(operation, Some(ended));
+}
+
+async fn an_operation_overtaken_before_any_worker_looked_is_superseded(rig: Rig) {
+    let (store, session, spec) = (rig.store(), rig.session(LONG_LEASE), spec("alpha"));
+    accept(&store, &spec).await;
+    let record = store.record(&spec.id).await.unwrap().unwrap();
+    let deletion = deletion(&spec);
+    let accepted = store.change(&record, &deletion).await.unwrap();
+    assert_eq!(accepted, Accepted::Yes);
+    let create = || async {
+        let operation = store.operation(&spec.request.operation_id).await;
+        operation.unwrap().unwrap()
+    };
+    assert_eq!(create().await.state, OperationState::Pending);
+
+    let job = reserve_one(&session).await;
+    let status = Status {
+        observed_generation: deletion.generation,
+        operation: Some(deletion.operation()),
+        ..Status::default()
+    };
+    let write = Write::Status(spec.id.clone(), Box::new(status));
+    settle(&session, vec![job.settle(Verdict::Done, vec![write])]).await;
+    let overtaken = create().await;
+    assert_eq!(overtaken.state, OperationState::Superseded);
+    assert_eq!(overtaken.finished_at, Some(deletion.request.at));
+    let taken_up = store.operation(&deletion.request.operation_id).await;
+    assert_eq!(taken_up.unwrap().unwrap().state, OperationState::Pending);
 }
 
 async fn what_was_never_accepted_is_not_there(rig: Rig) {

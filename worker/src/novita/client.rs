@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use shared::fail_point::FailPoint;
 
 use super::base_url::{self, InvalidBaseUrl};
 use super::wire::{CreateBody, Created, Data, InstanceIdBody, InstanceReply, TemplateReply};
@@ -194,6 +195,7 @@ impl Novita for NovitaClient {
         context: &CallContext,
     ) -> Result<ProviderId, NovitaError> {
         let id = |body: &[u8]| {
+            FailPoint::CreateAnswered.reached();
             let Created { id } = decode(body)?;
             ProviderId::new(id).ok_or_else(|| unusable("no id"))
         };

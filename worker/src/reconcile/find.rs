@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use shared::backoff::Backoff;
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::model::{Attempt, AttemptState};
 
 use super::draft::{Draft, Next};
@@ -33,6 +34,7 @@ impl<N: Novita> Reconciler<N> {
                 (seen, Some(why))
             }
         };
+        FailPoint::OrderLookedFor.reached();
         let found = instances
             .iter()
             .filter(|instance| instance.name == attempt.marker)
@@ -48,6 +50,7 @@ impl<N: Novita> Reconciler<N> {
             return Next::In(wait);
         }
         if gap.is_none() && self.window_left(&attempt, draft.now).is_none() {
+            FailPoint::OrderMissed.reached();
             if let Some(attempt) = draft.attempt_mut() {
                 attempt.absences += 1;
             }

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::model::operation::Failure;
 use shared::model::{InstanceId, PolicyRules, Spec, Status};
 use shared::queue::{Checkpoint, JobId, Queue, Reservation, Settlement, Verdict};
@@ -106,6 +107,7 @@ impl<N: Novita> Reconciler<N> {
             Ok(None) => return job.settle(Verdict::Done, Vec::new()),
             Err(error) => return unreadable(job, instance, &error),
         };
+        FailPoint::RecordRead.reached();
         let (verdict, writes) = {
             let lease = Lease {
                 queue: &self.queue,
@@ -116,6 +118,7 @@ impl<N: Novita> Reconciler<N> {
             };
             self.step(&scene, &lease, now).await
         };
+        FailPoint::StepTaken.reached();
         job.settle(verdict, writes)
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use serde_json::json;
+use shared::fail_point::FailPoint;
 use shared::model::operation::Failure;
 use shared::model::{Attempt, AttemptState, EventKind};
 use shared::queue::{Checkpoint, Write};
@@ -41,6 +42,7 @@ impl<N: Novita> Reconciler<N> {
         if let Some(reason) = self.given_up(draft) {
             return draft.fail(reason);
         }
+        FailPoint::OrderBegun.reached();
         match self.leftovers(draft).await {
             Left::Nothing => {}
             Left::Lagging | Left::Unknown => return self.look_again(draft),
@@ -140,8 +142,9 @@ impl<N: Novita> Reconciler<N> {
             reason: None,
         });
         let asked = Instant::now();
+        FailPoint::OfferChosen.reached();
         match lease.checkpoint(&draft.status).await {
-            Ok(Checkpoint::Written) => {}
+            Ok(Checkpoint::Written) => FailPoint::IntentWritten.reached(),
             Ok(Checkpoint::Lost | Checkpoint::Outdated) => return Next::Abandoned,
             Err(error) => {
                 // The intent may have been stored, and was certainly not acted upon.
@@ -181,6 +184,7 @@ impl<N: Novita> Reconciler<N> {
         );
         match self.provider.create(permit, &request).await {
             Ok(id) => {
+                FailPoint::CreateRead.reached();
                 draft.created(id.as_str(), "the provider accepted the order");
                 for note in delivered {
                     draft.write(Write::Stock(note));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::fail_point::FailPoint;
 use shared::model::operation::Failure;
 use shared::model::{AttemptState, ProviderFacts};
 
@@ -58,8 +59,10 @@ impl<N: Novita> Reconciler<N> {
     }
 
     async fn call_delete(&self, draft: &mut Draft<'_>, id: &ProviderId) -> Next {
+        FailPoint::BeforeDelete.reached();
         match self.provider.delete(id).await {
             Ok(()) => {
+                FailPoint::DeleteAccepted.reached();
                 let removal = draft.status.removal.get_or_insert_default();
                 let doublings = removal.calls.min(8);
                 removal.calls += 1;
@@ -89,6 +92,7 @@ impl<N: Novita> Reconciler<N> {
         let since = *removal.missing_since.get_or_insert(now);
         let gap = PROOF_GAP.as_millis() as u64;
         if now.since(since) < gap {
+            FailPoint::InstanceMissed.reached();
             return Next::In(Duration::from_millis(gap - now.since(since)));
         }
         // What was ordered a moment ago may simply not show yet.
@@ -101,6 +105,7 @@ impl<N: Novita> Reconciler<N> {
         }
         match self.ours(draft).await {
             Ok(listed) if listed.iter().all(|instance| instance.id != id.as_str()) => {
+                FailPoint::AbsenceProved.reached();
                 draft.gone();
                 Next::NOW
             }
@@ -120,7 +125,10 @@ impl<N: Novita> Reconciler<N> {
             return draft.closed();
         }
         match self.leftovers(draft).await {
-            Left::Nothing => draft.closed(),
+            Left::Nothing => {
+                FailPoint::BeforeClose.reached();
+                draft.closed()
+            }
             Left::Lagging | Left::Unknown => self.look_again(draft),
             Left::Held(wait) => Next::In(wait),
             Left::Found { instance, .. } => take_in(draft, &instance, false),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rand::{SeedableRng, rngs::StdRng};
 use shared::backoff::Backoff;
+use shared::fail_point::FailPoint;
 use shared::queue::{BATCH, Call, Exchange, Queue, Settlement};
 use shared::redis::RedisError;
 use tokio::time::Instant;
@@ -193,8 +194,14 @@ async fn send(queue: Queue, mut call: Call, count: usize, stop: CancellationToke
     let mut rng: StdRng = StdRng::from_rng(&mut rand::rng());
     loop {
         let started = Instant::now();
+        if call.settlements() > 0 {
+            FailPoint::BeforeSettle.reached();
+        }
         let error = match queue.exchange(&mut call).await {
             Ok(exchange) => {
+                if call.settlements() > 0 {
+                    FailPoint::Settled.reached();
+                }
                 let took = started.elapsed();
                 metrics::exchanged(call.settlements() > 0, took);
                 return Answer::Exchanged {

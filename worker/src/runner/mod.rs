@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use shared::backoff::Backoff;
 use shared::clock::Millis;
+use shared::fail_point::FailPoint;
 use shared::queue::{Job, JobId, Queue, Reservation, Settlement, Verdict};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -338,6 +339,7 @@ impl<H: Handler> Runner<H> {
     /// Takes a job into this worker's hands.
     fn take(&mut self, job: Reservation, now: Millis, stop: &CancellationToken) {
         metrics::reserved(&job, now);
+        FailPoint::JobsReserved.reached();
         if stop.is_cancelled() {
             self.finish(job.settle(Verdict::Release, Vec::new()));
         } else if let Some(verdict) = self.patience.before_start(&job) {
