@@ -122,7 +122,7 @@ impl Warnings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoStop {
-    /// Whether it is stopped when it is idle.
+    /// Whether it is stopped when it is idle; when it is not said, a time of its own says yes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// For how long nobody may use it, in minutes.

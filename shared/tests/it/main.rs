@@ -33,5 +33,6 @@ mod settlements;
 mod stock;
 mod store;
 mod things;
+mod usage;
 mod waiting;
 mod wake_ups;

@@ -138,7 +138,9 @@ fn idle(
     rules: &PolicyRules,
 ) -> Option<Limit> {
     let own = spec.options.auto_stop;
-    if !own.enabled.unwrap_or(rules.stops_idle) {
+    // Whoever names a time wants it to count.
+    let is_meant = rules.stops_idle || own.idle_minutes.is_some();
+    if !own.enabled.unwrap_or(is_meant) {
         return None;
     }
     let usable = status.uptime.usable_since?;

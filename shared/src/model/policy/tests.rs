@@ -126,16 +126,15 @@ fn a_time_of_its_own_counts_for_it_alone_and_is_never_shorter_than_its_warning()
     let mut it = ready(100);
     it.rules.stops_idle = false;
     assert_eq!(it.step(None, 10_000), PolicyStep::Wait(None));
-    it.spec.options.auto_stop = AutoStop {
-        enabled: Some(true),
-        idle_minutes: Some(1),
-    };
+    it.spec.options.auto_stop.idle_minutes = Some(1);
     it.warned(None, 100);
     assert_eq!(it.step(None, 100), wait(101), "all of its minute");
     assert_eq!(it.step(None, 101), PolicyStep::Stop(StopReason::Idle));
-    it.spec.options.auto_stop.idle_minutes = Some(300);
     it.status.warnings = Warnings::default();
+    it.spec.options.auto_stop.idle_minutes = Some(300);
     assert_eq!(it.step(None, 101), wait(398));
+    it.spec.options.auto_stop.enabled = Some(false);
+    assert_eq!(it.step(None, 10_000), PolicyStep::Wait(None));
 }
 
 #[test]
