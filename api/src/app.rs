@@ -9,17 +9,17 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::admin::Readiness;
-use shared::model::Rate;
+use shared::model::{PolicyRules, Rate};
 use shared::queue::QueueAdmin;
 use shared::store::Store;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Limits;
+use crate::config::{ApiConfig, Limits};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
-use crate::handlers::{Input, changes, events, health, instances, jobs, operations, queue};
+use crate::handlers::{Input, changes, events, health, instances, jobs, operations, queue, usage};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
 use crate::target::Target;
@@ -41,6 +41,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     /// The most that all instances together may cost per hour.
     pub(crate) budget: Option<Rate>,
+    /// When workers stop instances for their callers.
+    pub(crate) policy: PolicyRules,
     router: Router,
     draining: CancellationToken,
 }
@@ -57,8 +59,7 @@ impl App {
         store: Store,
         readiness: Readiness,
         router: Router,
-        limits: Limits,
-        budget: Option<Rate>,
+        config: &ApiConfig,
         draining: CancellationToken,
     ) -> Self {
         Self {
@@ -67,8 +68,9 @@ impl App {
             readiness,
             health: Health::new(),
             traffic: Traffic::new(),
-            limits,
-            budget,
+            limits: config.limits.clone(),
+            budget: config.budget,
+            policy: config.policy.clone(),
             router,
             draining,
         }
@@ -163,6 +165,9 @@ impl App {
             Endpoint::ChangeInstance(wish) => changes::by_id(self, input, wish).await,
             Endpoint::ChangeNamedInstance(wish) => changes::by_name(self, input, wish).await,
             Endpoint::StopAllInstances => changes::stop_all(self).await,
+            Endpoint::TouchInstance => usage::touch(self, input).await,
+            Endpoint::AutoStopStats => usage::stats(self).await,
+            Endpoint::TriggerAutoStop => usage::trigger(self, input).await,
             Endpoint::ReadOperation => operations::read(self, input).await,
             Endpoint::ListJobs => jobs::list(self, input).await,
             Endpoint::ReadJob => jobs::read(self, input).await,

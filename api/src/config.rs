@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use shared::config::{
-    Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, Reader, RedisArgs, RedisConfig,
+    Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, PolicyArgs, Reader, RedisArgs,
+    RedisConfig,
 };
 use shared::envs::EnvsKey;
-use shared::model::Rate;
+use shared::model::{PolicyRules, Rate};
 
 const DEFAULT_METRICS_PORT: u16 = 9464;
 /// A million US dollars per hour.
@@ -58,6 +59,8 @@ pub struct ApiArgs {
     /// needs `maxPricePerHour` [default: no limit]
     #[arg(long, env = "MAX_HOURLY_COST")]
     max_hourly_cost: Option<String>,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 /// The configuration of the API process.
@@ -75,6 +78,8 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// The most that all instances together may cost per hour; `None` for no limit.
     pub budget: Option<Rate>,
+    /// When workers stop instances for their callers: they are told the same.
+    pub policy: PolicyRules,
 }
 
 /// What a caller may take of this process.
@@ -139,6 +144,7 @@ impl ApiConfig {
         );
         let max_connections = reader.int("MAX_CONNECTIONS", &args.max_connections, 1..=100_000);
         let budget = args.budget(&mut reader);
+        let policy = args.policy.read(&mut reader);
         let effective = reader.effective().to_vec();
         let config = redis.map(|redis| Self {
             common,
@@ -146,6 +152,7 @@ impl ApiConfig {
             redis,
             envs_key,
             budget,
+            policy,
             limits: Limits {
                 request_timeout,
                 body_timeout: Duration::from_secs(30),

@@ -89,8 +89,7 @@ pub async fn run(
         Store::new(redis, config.redis.keys.clone()).with_envs_key(config.envs_key.clone()),
         readiness.clone(),
         Router::new()?,
-        config.limits.clone(),
-        config.budget,
+        config,
         stop.clone(),
     );
     let close = CancellationToken::new();

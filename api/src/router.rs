@@ -16,6 +16,9 @@ pub(crate) enum Endpoint {
     ChangeInstance(Wish),
     ChangeNamedInstance(Wish),
     StopAllInstances,
+    TouchInstance,
+    AutoStopStats,
+    TriggerAutoStop,
     ReadOperation,
     ListJobs,
     QueueStats,
@@ -30,7 +33,7 @@ pub(crate) enum Endpoint {
     Ready,
 }
 
-static RESOURCES: [Resource; 22] = [
+static RESOURCES: [Resource; 25] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -60,6 +63,18 @@ static RESOURCES: [Resource; 22] = [
     Resource {
         pattern: "/api/instances/{id}/restart",
         methods: &[(Verb::Post, Endpoint::ChangeInstance(Wish::Restart))],
+    },
+    Resource {
+        pattern: "/api/instances/{id}/last-used",
+        methods: &[(Verb::Put, Endpoint::TouchInstance)],
+    },
+    Resource {
+        pattern: "/api/instances/auto-stop/stats",
+        methods: &[(Verb::Get, Endpoint::AutoStopStats)],
+    },
+    Resource {
+        pattern: "/api/instances/auto-stop/trigger",
+        methods: &[(Verb::Post, Endpoint::TriggerAutoStop)],
     },
     Resource {
         pattern: "/api/instances/start",
@@ -143,6 +158,9 @@ impl Endpoint {
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::StopAllInstances
+            | Self::TouchInstance
+            | Self::AutoStopStats
+            | Self::TriggerAutoStop
             | Self::ReadOperation
             | Self::ListJobs
             | Self::QueueStats
@@ -161,6 +179,8 @@ impl Endpoint {
             Self::CreateInstance
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
+            | Self::TouchInstance
+            | Self::TriggerAutoStop
             | Self::RetryDeadJobs
             | Self::PauseQueue
             | Self::ResumeQueue => true,
@@ -168,6 +188,7 @@ impl Endpoint {
             | Self::ReadInstance
             | Self::ListEvents
             | Self::StopAllInstances
+            | Self::AutoStopStats
             | Self::ReadOperation
             | Self::ListJobs
             | Self::QueueStats
@@ -186,6 +207,7 @@ impl Endpoint {
 enum Verb {
     Get,
     Post,
+    Put,
     Delete,
 }
 
@@ -194,6 +216,7 @@ impl Verb {
         match method.as_str() {
             "GET" | "HEAD" => Some(Self::Get),
             "POST" => Some(Self::Post),
+            "PUT" => Some(Self::Put),
             "DELETE" => Some(Self::Delete),
             _ => None,
         }
@@ -203,6 +226,7 @@ impl Verb {
         match self {
             Self::Get => "GET, HEAD",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
         }
     }
@@ -288,6 +312,21 @@ mod tests {
             ("/api/jobs/dead", "/api/jobs/{id}", "dead"),
             ("/api/jobs/stats/retry", "/api/jobs/{id}/retry", "stats"),
             ("/api/jobs/cron:x/retry", "/api/jobs/{id}/retry", "cron:x"),
+            (
+                "/api/instances/a/last-used",
+                "/api/instances/{id}/last-used",
+                "a",
+            ),
+            (
+                "/api/instances/auto-stop/last-used",
+                "/api/instances/{id}/last-used",
+                "auto-stop",
+            ),
+            (
+                "/api/instances/auto-stop/stats",
+                "/api/instances/auto-stop/stats",
+                "",
+            ),
         ] {
             let (resource, found) = router.find(path).unwrap();
             assert_eq!((resource.pattern, found.as_str()), (pattern, id), "{path}");

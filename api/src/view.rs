@@ -5,8 +5,9 @@ use serde_json::Value;
 use shared::clock::Millis;
 use shared::model::money;
 use shared::model::operation::{Failure, OperationKind, OperationState};
+use shared::model::policy::stop_in_effect;
+use shared::model::{AutoStop, HealthCheck, Prefer, PublishedPort, StopReason};
 use shared::model::{BillingMode, CreateOptions, Operation, Phase, PortMapping};
-use shared::model::{HealthCheck, Prefer, PublishedPort};
 use shared::store::Record;
 use url::Url;
 
@@ -55,6 +56,11 @@ pub(crate) struct InstanceDetails<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ready_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<String>,
+    /// Why it is stopped, or about to be, although its caller did not ask for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     failed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     terminated_at: Option<String>,
@@ -74,7 +80,7 @@ pub(crate) struct InstanceDetails<'a> {
 }
 
 impl<'a> InstanceDetails<'a> {
-    pub(crate) fn of(record: &'a Record) -> Self {
+    pub(crate) fn of(record: &'a Record, last_used: Option<Millis>) -> Self {
         let (spec, status) = (&record.spec, record.status.as_ref());
         let offer = status.and_then(|s| s.current()).map(|a| &a.offer);
         let facts = status.and_then(|s| s.provider.as_ref());
@@ -106,6 +112,10 @@ impl<'a> InstanceDetails<'a> {
             last_started_at: facts.and_then(|f| f.last_started).map(seconds),
             last_stopped_at: facts.and_then(|f| f.last_stopped).map(seconds),
             ready_at: times.and_then(|t| t.ready).map(Millis::iso),
+            last_used_at: last_used.map(Millis::iso),
+            stop_reason: status
+                .and_then(|s| stop_in_effect(spec, s))
+                .map(|stop| stop.reason),
             failed_at: times.and_then(|t| t.failed).map(Millis::iso),
             terminated_at: times.and_then(|t| t.terminated).map(Millis::iso),
             last_error: status.and_then(|s| s.last_error.as_ref()),
@@ -146,6 +156,12 @@ struct OptionDetails<'a> {
     image_auth_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     health_check_config: Option<HealthCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auto_stop: Option<AutoStop>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_lifetime_hours: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protected: Option<bool>,
 }
 
 impl<'a> OptionDetails<'a> {
@@ -158,6 +174,9 @@ impl<'a> OptionDetails<'a> {
             ports: options.ports.as_deref(),
             image_auth_id: options.image_auth_id.as_deref(),
             health_check_config: options.health_check,
+            auto_stop: Some(options.auto_stop).filter(|asked| *asked != AutoStop::default()),
+            max_lifetime_hours: options.max_lifetime_hours,
+            protected: options.protected.then_some(true),
         }
     }
 }

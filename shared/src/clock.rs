@@ -4,6 +4,8 @@
 //! scripts. A step is handed the time Redis told at its reservation, so it needs no clock at all.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// A moment in milliseconds since 1970-01-01T00:00:00Z.
@@ -35,6 +37,16 @@ impl Millis {
             .to_string()
     }
 
+    /// The moment that an ISO 8601 text names: a date, or a date and a time, which is in UTC unless it
+    /// says otherwise. `None` for what is none, or lies before 1970.
+    #[must_use]
+    pub fn parse_iso(text: &str) -> Option<Self> {
+        let in_utc = |at: DateTime| TimeZone::UTC.to_timestamp(at).ok();
+        let timestamp: Option<Timestamp> = text.parse().ok();
+        let timestamp = timestamp.or_else(|| text.parse().ok().and_then(in_utc))?;
+        u64::try_from(timestamp.as_millisecond()).ok().map(Self)
+    }
+
     /// Milliseconds from `earlier` to this moment; 0 when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {
@@ -56,6 +68,30 @@ mod tests {
     fn iso_has_milliseconds_even_when_they_are_zero() {
         assert_eq!(Millis(1_795_379_156_000).iso(), "2026-11-22T20:25:56.000Z");
         assert_eq!(Millis(1_795_379_156_475).iso(), "2026-11-22T20:25:56.475Z");
+    }
+
+    #[test]
+    fn times_are_read_in_every_iso_form_and_nothing_else_is() {
+        let iso = |text| Millis::parse_iso(text).map(Millis::iso);
+        for (text, time) in [
+            ("2026-01-15T10:30:00.000Z", "2026-01-15T10:30:00.000Z"),
+            ("2026-01-15T10:30:00+07:00", "2026-01-15T03:30:00.000Z"),
+            ("2026-01-15T10:30:00.25", "2026-01-15T10:30:00.250Z"),
+            ("2026-01-15", "2026-01-15T00:00:00.000Z"),
+            ("2999-01-01T00:00:00Z", "2999-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(iso(text).as_deref(), Some(time), "{text}");
+        }
+        for text in [
+            "yesterday",
+            "",
+            "1700000000",
+            "2026-13-01",
+            "1969-12-31",
+            "10:30",
+        ] {
+            assert_eq!(iso(text), None, "{text}");
+        }
     }
 
     #[test]

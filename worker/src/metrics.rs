@@ -19,6 +19,14 @@ pub(crate) fn describe() {
         "Provider words that nobody here asked for"
     );
     describe_counter!(
+        "policy_stops_total",
+        "Instances stopped by a rule of ours and not by their callers, by reason"
+    );
+    describe_counter!(
+        "policy_stops_withheld_total",
+        "Instances that a dry run did not stop, by reason"
+    );
+    describe_counter!(
         "novita_requests_total",
         "Calls to the provider, by lane, operation and outcome"
     );

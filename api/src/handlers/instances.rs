@@ -79,16 +79,22 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
 pub(crate) async fn list(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let (offset, limit) = window(input)?;
     let Page { records, total } = app.store.page(offset, limit).await?;
-    let instances = records.iter().map(InstanceDetails::of).collect();
+    let used = app.store.last_used_of(&records).await?;
+    let details = records.iter().zip(used);
+    let instances = details
+        .map(|(record, used)| InstanceDetails::of(record, used))
+        .collect();
     Ok(Reply::json(StatusCode::OK, &List { instances, total }))
 }
 
 /// `GET /api/instances/{id}`; shows a removed instance as `terminated`.
 pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
-    let record = record(app, &instance_id(input)?).await?;
+    let id = instance_id(input)?;
+    let used = async { Ok::<_, ApiError>(app.store.last_used(&id).await?) };
+    let (record, used) = tokio::try_join!(record(app, &id), used)?;
     Ok(Reply::json(
         StatusCode::OK,
-        &InstanceDetails::of(&record).with_segments(&record),
+        &InstanceDetails::of(&record, used).with_segments(&record),
     ))
 }
 

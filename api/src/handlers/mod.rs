@@ -8,6 +8,7 @@ pub(crate) mod jobs;
 pub(crate) mod operations;
 mod query;
 pub(crate) mod queue;
+pub(crate) mod usage;
 
 use bytes::Bytes;
 use url::form_urlencoded;

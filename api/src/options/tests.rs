@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 use shared::clock::Millis;
-use shared::model::{HealthCheck, PortKind, Prefer, PublishedPort};
+use shared::model::{AutoStop, HealthCheck, PortKind, Prefer, PublishedPort};
 
 use crate::create::{self, NewInstance};
 
@@ -47,6 +47,9 @@ fn everything_that_may_be_asked_for_is_understood() {
             "entrypoint": "/bin/init",
             "imageAuthId": "6f1c2b0e",
             "healthCheckConfig": {"targetPort": 8080, "timeoutMs": "1000"},
+            "autoStop": {"enabled": true, "idleMinutes": "30"},
+            "maxLifetimeHours": 12,
+            "protected": true,
         }),
         true,
     )
@@ -72,6 +75,15 @@ fn everything_that_may_be_asked_for_is_understood() {
         max_wait_time_ms: Some(600_000),
     };
     assert_eq!(options.health_check, Some(expected));
+    let own = AutoStop {
+        enabled: Some(true),
+        idle_minutes: Some(30),
+    };
+    assert_eq!(
+        (options.auto_stop, options.max_lifetime_hours),
+        (own, Some(12))
+    );
+    assert!(options.protected);
     let envs: Vec<_> = new.envs.iter().map(|env| env.value.as_str()).collect();
     assert_eq!(envs, ["one", "two\nlines", ""]);
 }
@@ -89,6 +101,8 @@ fn the_bounds_themselves_are_allowed() {
         json!({"command": "c".repeat(2047), "entrypoint": ""}),
         json!({"onDemandFallback": "false", "billingMode": "onDemand"}),
         json!({"region": "CN-HK-01", "prefer": "price"}),
+        json!({"autoStop": {}, "protected": "false"}),
+        json!({"autoStop": {"idleMinutes": 10_080}, "maxLifetimeHours": 8760}),
     ] {
         assert!(read(&members, true).is_ok(), "{members}");
     }
@@ -168,6 +182,15 @@ fn every_broken_rule_has_its_message() {
         (health("maxWaitTimeMs", json!(1_800_001)), "healthCheckConfig.maxWaitTimeMs", "Max wait time must be at most 1800000ms (30 minutes)"),
         (health("targetPort", json!(70_000)), "healthCheckConfig.targetPort", "Target port must be at most 65535"),
         (health("targetPort", json!(0)), "healthCheckConfig.targetPort", "Target port must be at least 1"),
+        (json!({"autoStop": true}), "autoStop", "\"autoStop\" must be of type object"),
+        (json!({"autoStop": {"enabled": 1}}), "autoStop.enabled", "\"autoStop.enabled\" must be a boolean"),
+        (json!({"autoStop": {"idleMinutes": 0}}), "autoStop.idleMinutes", "Idle minutes must be at least 1"),
+        (json!({"autoStop": {"idleMinutes": 10_081}}), "autoStop.idleMinutes", "Idle minutes must be at most 10080"),
+        (json!({"autoStop": {"idleMinutes": 1.5}}), "autoStop.idleMinutes", "Idle minutes must be an integer"),
+        (json!({"autoStop": {"minutes": 5}}), "autoStop.minutes", "\"autoStop.minutes\" is not allowed"),
+        (json!({"maxLifetimeHours": 8761}), "maxLifetimeHours", "Maximum lifetime must be at most 8760 hours"),
+        (json!({"maxLifetimeHours": 0}), "maxLifetimeHours", "Maximum lifetime must be at least 1 hour"),
+        (json!({"protected": "perhaps"}), "protected", "\"protected\" must be a boolean"),
         (health("port", json!(1)), "healthCheckConfig.port", "\"healthCheckConfig.port\" is not allowed"),
     ];
     for (members, field, message) in cases {

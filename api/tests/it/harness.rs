@@ -92,6 +92,10 @@ impl Api {
         self.ask(self.request(Method::GET, path)).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.ask(self.request(Method::PUT, path).json(body)).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.ask(self.request(Method::DELETE, path)).await
     }

@@ -22,4 +22,5 @@ mod read;
 mod redis_down;
 mod reject;
 mod start;
+mod usage;
 mod worker;

@@ -19,6 +19,7 @@ pub(crate) mod samples;
 pub mod sighting;
 pub mod spec;
 pub mod status;
+pub mod uptime;
 
 pub use budget::{Claim, Reservation};
 pub use cost::Cost;
@@ -29,8 +30,11 @@ pub use operation::{Operation, OperationKind, OperationState};
 pub use options::{CreateOptions, EnvVar, HealthCheck, PortKind, Prefer, PublishedPort};
 pub use orphan::{Finding, OrphanPolicy, Recovery, Stage, Suspect};
 pub use phase::Phase;
-pub use policy::{AutoStop, PolicyRules, PolicyStep, PolicyStop, StopReason, Warned, wanted};
+pub use policy::{
+    AutoStop, PolicyRules, PolicyStep, PolicyStop, StopReason, Warned, Warnings, wanted,
+};
 pub use replay::{ReplayError, replay};
 pub use sighting::Sighting;
 pub use spec::{BillingMode, Desired, Spec};
 pub use status::{Attempt, AttemptState, Ending, Offer, PortMapping, ProviderFacts, Status};
+pub use uptime::Uptime;

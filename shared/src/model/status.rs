@@ -7,8 +7,9 @@ use super::budget::Reservation;
 use super::cost::Cost;
 use super::operation::{Failure, Operation, OperationState};
 use super::phase::Phase;
-use super::policy::{PolicyStop, Warned};
+use super::policy::{PolicyStop, Warnings};
 use super::spec::BillingMode;
+use super::uptime::Uptime;
 use crate::clock::Millis;
 use crate::fleet::Watched;
 
@@ -66,9 +67,12 @@ pub struct Status {
     /// A stop that a policy asked for; counts as long as the caller wants nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyStop>,
-    /// The last stop that was announced.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warned: Option<Warned>,
+    /// The stops that were announced.
+    #[serde(skip_serializing_if = "Warnings::is_empty")]
+    pub warnings: Warnings,
+    /// What policies count from.
+    #[serde(skip_serializing_if = "Uptime::is_empty")]
+    pub uptime: Uptime,
     /// What is waited for at the provider, if it is something that it will show by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watched: Option<Watched>,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Store, StoreError};
+use super::{Record, Store, StoreError};
 use crate::clock::Millis;
 use crate::model::InstanceId;
 use crate::redis::scripts::TOUCH;
@@ -39,6 +39,21 @@ impl Store {
             .arg(id.as_str());
         let reply = self.redis.run(command, Repeat::Harmless).await?;
         Ok(time(reply)?)
+    }
+
+    /// When each of these was used last, in their order.
+    pub async fn last_used_of(
+        &self,
+        records: &[Record],
+    ) -> Result<Vec<Option<Millis>>, StoreError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = records.iter().map(|record| record.spec.id.as_str());
+        let command = Command::new("HMGET").arg(self.keys.last_used()).args(ids);
+        let replies = self.redis.run(command, Repeat::Harmless).await?.array()?;
+        let times: Result<_, RedisError> = replies.into_iter().map(time).collect();
+        Ok(times?)
     }
 }
 

@@ -34,5 +34,6 @@ mod settlements;
 mod stock;
 mod store;
 mod things;
+mod usage;
 mod waiting;
 mod wake_ups;

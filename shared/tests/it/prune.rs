@@ -64,6 +64,7 @@ async fn left(rig: &Rig, spec: &Spec) -> Vec<&'static str> {
         ("spec", ["HEXISTS", &keys.spec(), id]),
         ("status", ["HEXISTS", &keys.status(), id]),
         ("operation", ["HEXISTS", &keys.ops(), operation]),
+        ("use", ["HEXISTS", &keys.last_used(), id]),
     ] {
         if rig.ask(question).await.int().unwrap() == 1 {
             left.push(what);
@@ -101,13 +102,16 @@ async fn a_record_closed_long_ago_is_forgotten_with_all_that_belongs_to_it(rig: 
     }
     let operations = rig.ask(["HLEN", &rig.keys.ops()]).await;
     assert_eq!(operations.int().unwrap(), 4);
+    store.touch(&first.id, None).await.unwrap();
     close(&session, std::slice::from_ref(&last)).await;
     assert_eq!(
         left(&rig, &last).await,
-        ["spec", "status", "operation", "events", "closed"]
+        ["spec", "status", "operation", "use", "events", "closed"]
     );
     assert_eq!(store.prune(later(), 10).await.unwrap(), 1);
     assert_eq!(left(&rig, &last).await, Vec::<&str>::new());
+    assert_eq!(store.touch(&first.id, None).await.unwrap(), None);
+    assert_eq!(left(&rig, &last).await, Vec::<&str>::new(), "nor is a use");
     let operations = rig.ask(["HLEN", &rig.keys.ops()]).await;
     assert_eq!(operations.int().unwrap(), 0, "those before it too");
     assert_eq!(store.prune(later(), 10).await.unwrap(), 0, "repeated");
@@ -196,6 +200,6 @@ async fn forgetting_costs_what_its_header_declares(rig: Rig) {
         let (billed, pruned) = cost(&rig, store.prune(later(), count)).await;
         assert_eq!(pruned.unwrap(), count);
         // Three reads prepare it: those that are closed, their specs and their statuses.
-        assert_eq!(billed, 3 + 4 + 5, "{count}");
+        assert_eq!(billed, 3 + 4 + 6, "{count}");
     }
 }

@@ -1,7 +1,7 @@
 //! What led to an event, where the place that tells it does not know better.
 
 use shared::model::policy::stop_in_effect;
-use shared::model::{Actor, Cause, Desired, Ending, EventKind, Spec, Status, StopReason};
+use shared::model::{Actor, Cause, Desired, Ending, EventKind, Spec, Status};
 
 /// Verdicts of our own rules, by code; any other code of a failure is the provider's word.
 const RULES: [&str; 8] = [
@@ -18,8 +18,11 @@ const RULES: [&str; 8] = [
 /// The cause of an event of this kind, told in the course of this step.
 pub(super) fn of(kind: EventKind, spec: &Spec, status: &Status) -> Cause {
     match kind {
-        EventKind::StopAnnounced | EventKind::StopCalledOff => policy(status),
-        EventKind::Stopping if stop_in_effect(spec, status).is_some() => policy(status),
+        EventKind::Stopping | EventKind::Stopped
+            if let Some(stop) = stop_in_effect(spec, status) =>
+        {
+            Cause::policy(stop.reason.rule())
+        }
         EventKind::OfferChosen
         | EventKind::Created
         | EventKind::StartInitiated
@@ -39,6 +42,8 @@ pub(super) fn of(kind: EventKind, spec: &Spec, status: &Status) -> Cause {
         | EventKind::Started
         | EventKind::StartFailed
         | EventKind::Stopped
+        | EventKind::StopAnnounced
+        | EventKind::StopCalledOff
         | EventKind::Vanished
         | EventKind::PhaseChanged
         | EventKind::Failed
@@ -75,16 +80,6 @@ pub(super) fn operation(spec: &Spec) -> Cause {
     Cause::Operation {
         operation_id: spec.request.operation_id.clone(),
     }
-}
-
-/// The rule that stops it, or is about to.
-fn policy(status: &Status) -> Cause {
-    let stop = status.policy.as_ref().map(|stop| stop.reason);
-    let reason = stop.or(status.warned.as_ref().map(|warned| warned.reason));
-    Cause::policy(match reason {
-        Some(StopReason::Lifetime) => "MAX_LIFETIME",
-        Some(StopReason::Idle) | None => "AUTO_STOP",
-    })
 }
 
 /// Why the current attempt came to nothing.

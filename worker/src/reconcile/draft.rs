@@ -9,7 +9,7 @@ use shared::model::budget::WARNING_PERCENT;
 use shared::model::operation::Failure;
 use shared::model::{
     Attempt, AttemptState, Cause, Event, EventId, EventKind, Operation, OperationKind,
-    OperationState, Spec, Status,
+    OperationState, Spec, Status, Warnings,
 };
 use shared::queue::{Hash, Verdict, Write};
 
@@ -39,9 +39,15 @@ impl Next {
     /// When the provider's list shows something new of it.
     pub(super) const SETTLED: Self = Self::Settled(SETTLED);
 
-    /// When the provider's list shows something new of it, or after so many milliseconds.
-    pub(super) fn settled_until(ms: u64) -> Self {
-        Self::Settled(Duration::from_millis(ms).min(SETTLED))
+    /// The same, and after so many milliseconds at the latest.
+    pub(super) fn within(self, ms: u64) -> Self {
+        let most = Duration::from_millis(ms);
+        match self {
+            Self::In(wait) => Self::In(wait.min(most)),
+            Self::Watch(wait) => Self::Watch(wait.min(most)),
+            Self::Settled(wait) => Self::Settled(wait.min(most)),
+            Self::Never | Self::Abandoned => self,
+        }
     }
 
     /// The longer of two waits, of which the second is for a read that failed.
@@ -119,6 +125,12 @@ impl<'a> Draft<'a> {
         let kind = current.kind;
         self.status.operation = Some(current);
         self.status.observed_generation = self.spec.generation;
+        // Whatever a policy was about to do, its caller has wished since.
+        self.status.policy = None;
+        self.status.warnings = Warnings::default();
+        if kind == OperationKind::Start {
+            self.status.uptime.began = None;
+        }
         if kind == OperationKind::Delete {
             self.event(EventKind::Deleting, "its removal was asked for", json!({}));
         }
@@ -251,7 +263,8 @@ impl<'a> Draft<'a> {
         }
         let Self {
             spec,
-            status,
+            mut status,
+            now,
             mut writes,
             ..
         } = self;
@@ -259,6 +272,10 @@ impl<'a> Draft<'a> {
             Next::In(after) | Next::Watch(after) | Next::Settled(after) => Verdict::Again(after),
             Next::Never => Verdict::Done,
             Next::Abandoned => return (Verdict::Again(ABANDONED_WAIT), Vec::new()),
+        };
+        status.uptime.look_due = match verdict {
+            Verdict::Again(after) => Some(now.plus(after.as_millis() as u64)),
+            _ => None,
         };
         writes.push(Write::Status(spec.id.clone(), Box::new(status)));
         (verdict, writes)

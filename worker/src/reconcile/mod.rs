@@ -37,7 +37,7 @@ use shared::queue::{Checkpoint, JobId, Queue, Reservation, Settlement, Verdict};
 use shared::redis::RedisError;
 use shared::store::{Record, Scene, Store, StoreError};
 
-use self::draft::{Draft, Next};
+use self::draft::Draft;
 pub(crate) use self::facts::of as provider_facts;
 pub(crate) use self::notify::Notifier;
 pub(crate) use self::offers::region_code;
@@ -146,11 +146,7 @@ impl<N: Novita> Reconciler<N> {
             (Step::Close, _) => self.close(&mut draft).await,
             (Step::Rest | Step::Claim, _) => draft.rest(),
         };
-        let next = if next == Next::SETTLED {
-            self.police(&mut draft)
-        } else {
-            next
-        };
+        let next = self.police(&mut draft, next);
         let (verdict, mut writes) = draft.finish(next);
         ties::hasten_looks(&mut writes, &self.config);
         (verdict, writes)

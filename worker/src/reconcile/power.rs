@@ -9,7 +9,7 @@ use serde_json::json;
 use shared::model::operation::Failure;
 use shared::model::policy::stop_in_effect;
 use shared::model::status::Power;
-use shared::model::{EventKind, OperationKind, OperationState, ProviderFacts, StopReason};
+use shared::model::{EventKind, OperationKind, OperationState, ProviderFacts};
 use shared::queue::Checkpoint;
 
 use super::cause;
@@ -17,6 +17,7 @@ use super::draft::{Draft, Next};
 use super::facts::Word;
 use super::moves::code_of;
 use super::observe::drifted;
+use super::policy::why;
 use super::remove::{provider_id, without_id};
 use super::{Lease, Reconciler, failure};
 use crate::novita::{Novita, NovitaError, ProviderId, ProviderStatus};
@@ -186,12 +187,7 @@ impl<N: Novita> Reconciler<N> {
             return without_id(draft);
         };
         if draft.take_up_power() {
-            let reason = match stop_in_effect(draft.spec, &draft.status).map(|stop| stop.reason) {
-                Some(StopReason::Idle) => "nobody uses it",
-                Some(StopReason::Lifetime) => "it ran for as long as it may",
-                None => "its stop was asked for",
-            };
-            draft.event(EventKind::Stopping, reason, json!({}));
+            draft.event(EventKind::Stopping, "its stop was asked for", json!({}));
         }
         match self.look(draft, &id).await {
             Ok(facts) => {
@@ -226,11 +222,13 @@ impl<N: Novita> Reconciler<N> {
                 Next::SETTLED
             }
             ProviderStatus::Running => {
-                if let Some(next) = self.called_off(draft).await {
-                    return next;
-                }
                 if draft.status.timestamps.stopped.take().is_some() {
                     drifted(draft, before.as_ref());
+                    if draft.is_stopped_by_policy() {
+                        // Somebody wants it after all. Only a caller's own wish to stop stands for good.
+                        draft.end_policy_stop();
+                        return Next::NOW;
+                    }
                 }
                 self.call_stop(draft, id).await
             }
@@ -267,6 +265,9 @@ impl<N: Novita> Reconciler<N> {
         let look_at_the_latest = Next::Watch(wait.min(self.config.poll_slow));
         if calls > 0 && draft.called_within(wait) {
             return look_at_the_latest;
+        }
+        if let Some(next) = self.called_off(draft).await {
+            return next;
         }
         draft.note_call();
         match self.provider.stop(id).await {
@@ -350,9 +351,10 @@ impl Draft<'_> {
         if self.status.timestamps.stopped.is_none() {
             self.down();
             self.status.timestamps.stopped = Some(self.now);
-            let stop = stop_in_effect(self.spec, &self.status);
-            let data = json!({ "reason": stop.map(|stop| stop.reason) });
-            let reason = "the provider says it is stopped";
+            let (reason, data) = match stop_in_effect(self.spec, &self.status) {
+                Some(stop) => (why(stop.reason), json!({ "reason": stop.reason })),
+                None => ("the provider says it is stopped", json!({})),
+            };
             self.event(EventKind::Stopped, reason, data);
         }
         self.end_operation(OperationState::Succeeded, None);
