@@ -43,14 +43,6 @@ pub(crate) fn describe() {
         "sweep_alarms_total",
         "What somebody should look at, by alarm"
     );
-    describe_counter!(
-        "policy_stops_total",
-        "Stops that no caller asked for, by reason"
-    );
-    describe_counter!(
-        "policy_stops_withheld_total",
-        "Stops that would have been made but for a dry run, by reason"
-    );
 }
 
 pub(super) fn passed(took: Duration) {
