@@ -19,7 +19,9 @@ use crate::config::{ApiConfig, Limits};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
-use crate::handlers::{Input, changes, events, health, instances, jobs, operations, queue, usage};
+use crate::handlers::{
+    Input, changes, events, fleet, health, instances, jobs, operations, queue, usage,
+};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
 use crate::target::Target;
@@ -168,6 +170,8 @@ impl App {
             Endpoint::TouchInstance => usage::touch(self, input).await,
             Endpoint::AutoStopStats => usage::stats(self).await,
             Endpoint::TriggerAutoStop => usage::trigger(self, input).await,
+            Endpoint::ListFleet => fleet::comprehensive(self, input).await,
+            Endpoint::SyncFleet => fleet::sync(self, input).await,
             Endpoint::ReadOperation => operations::read(self, input).await,
             Endpoint::ListJobs => jobs::list(self, input).await,
             Endpoint::ReadJob => jobs::read(self, input).await,

@@ -16,6 +16,8 @@ pub(crate) enum Endpoint {
     ChangeInstance(Wish),
     ChangeNamedInstance(Wish),
     StopAllInstances,
+    ListFleet,
+    SyncFleet,
     TouchInstance,
     AutoStopStats,
     TriggerAutoStop,
@@ -33,7 +35,7 @@ pub(crate) enum Endpoint {
     Ready,
 }
 
-static RESOURCES: [Resource; 25] = [
+static RESOURCES: [Resource; 27] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -97,6 +99,14 @@ static RESOURCES: [Resource; 25] = [
         methods: &[(Verb::Post, Endpoint::StopAllInstances)],
     },
     Resource {
+        pattern: "/api/instances/comprehensive",
+        methods: &[(Verb::Get, Endpoint::ListFleet)],
+    },
+    Resource {
+        pattern: "/api/instances/sync",
+        methods: &[(Verb::Post, Endpoint::SyncFleet)],
+    },
+    Resource {
         pattern: "/api/operations/{id}",
         methods: &[(Verb::Get, Endpoint::ReadOperation)],
     },
@@ -158,6 +168,8 @@ impl Endpoint {
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::StopAllInstances
+            | Self::ListFleet
+            | Self::SyncFleet
             | Self::TouchInstance
             | Self::AutoStopStats
             | Self::TriggerAutoStop
@@ -177,6 +189,7 @@ impl Endpoint {
     pub(crate) fn takes_body(self) -> bool {
         match self {
             Self::CreateInstance
+            | Self::SyncFleet
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::TouchInstance
@@ -188,6 +201,7 @@ impl Endpoint {
             | Self::ReadInstance
             | Self::ListEvents
             | Self::StopAllInstances
+            | Self::ListFleet
             | Self::AutoStopStats
             | Self::ReadOperation
             | Self::ListJobs

@@ -227,6 +227,14 @@ impl FleetStore {
         Ok((fields, report))
     }
 
+    /// How the last pass went.
+    pub async fn report(&self) -> Result<PassReport, RedisError> {
+        let command = Command::new("HGET").arg(self.keys.fleet()).arg(PASS);
+        let stored = self.redis.run(command, Repeat::Harmless).await?;
+        let stored = stored.optional_text()?;
+        Ok(stored.and_then(|text| lenient(&text)).unwrap_or_default())
+    }
+
     /// Everything that is waited for.
     pub async fn watched(&self) -> Result<BTreeMap<InstanceId, Watched>, RedisError> {
         let command = Command::new("HGETALL").arg(self.keys.watch());

@@ -2,6 +2,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod events;
+pub(crate) mod fleet;
 pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod jobs;

@@ -11,6 +11,7 @@ crate::journeys!(
     a_fleet_of_two_hundred_is_known_again_after_redis_lost_everything,
     what_only_looks_like_ours_is_never_touched,
     an_instance_whose_deleted_record_still_has_it_is_deleted_again,
+    a_sync_shows_what_somebody_else_made_and_removed,
 );
 
 const FLEET: usize = 200;
@@ -134,6 +135,50 @@ async fn what_only_looks_like_ours_is_never_touched(transport: Transport) {
     assert_eq!(list["total"], 1, "{list}");
     let still = caller.until(&id, "ready").await;
     assert_eq!(still["novitaInstanceId"], ready["novitaInstanceId"]);
+}
+
+async fn a_sync_shows_what_somebody_else_made_and_removed(transport: Transport) {
+    let stack = fleet_stack(transport, &[("INSTANCE_POLL_INTERVAL", "300")]).await;
+    let caller = Caller::of(&stack);
+    caller.make_room(10).await;
+    let id = caller.create("ours").await;
+    let ready = caller.until(&id, "ready").await;
+    let foreign = caller.make_elsewhere("somebody-elses").await;
+    let synced = caller.sync().await;
+    assert_eq!(synced["success"], true, "{synced}");
+    assert_eq!(synced["data"]["mergedInstances"], 1, "{synced}");
+    assert_eq!(synced["data"]["novitaInstances"], 1, "{synced}");
+    let all = caller.comprehensive("").await;
+    let entries = all["instances"].as_array().unwrap();
+    let sources: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry["id"].clone(), entry["source"].clone()))
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            (json!(id), json!("merged")),
+            (json!(foreign), json!("novita"))
+        ]
+    );
+    assert!(all["dataAge"].as_u64().unwrap() < 10_000, "{all}");
+    let own = caller.comprehensive("?includeNovitaOnly=false").await;
+    assert_eq!(own["total"], 1, "{own}");
+    let provider_id = ready["novitaInstanceId"].as_str().unwrap();
+    caller.remove_elsewhere(provider_id).await;
+    eventually("the record's end", 2 * PATIENCE, async || {
+        caller.sync().await;
+        let all = caller.comprehensive("").await;
+        if all["total"] == 1 {
+            Ok(())
+        } else {
+            Err(all.to_string())
+        }
+    })
+    .await
+    .unwrap();
+    caller.until(&id, "terminated").await;
+    assert_eq!(caller.ledger().await.len(), 2, "nothing was ordered anew");
 }
 
 async fn an_instance_whose_deleted_record_still_has_it_is_deleted_again(transport: Transport) {

@@ -117,6 +117,19 @@ impl Caller {
         self.get(format!("{}/api/instances/{id}", self.api)).await
     }
 
+    /// The whole fleet, with a query.
+    pub(crate) async fn comprehensive(&self, query: &str) -> Value {
+        self.get(format!("{}/api/instances/comprehensive{query}", self.api))
+            .await
+    }
+
+    /// Has the provider's list read now.
+    pub(crate) async fn sync(&self) -> Value {
+        let url = format!("{}/api/instances/sync", self.api);
+        let answer = self.http.post(url).json(&json!({})).send().await;
+        answer.expect("an answer").json().await.expect("JSON")
+    }
+
     /// All instances.
     pub(crate) async fn list(&self) -> Value {
         self.get(format!("{}/api/instances", self.api)).await

@@ -32,6 +32,19 @@ impl Store {
         Ok(u64::try_from(reply.int()?).ok().map(Millis))
     }
 
+    /// Redis's clock.
+    pub async fn time(&self) -> Result<Millis, StoreError> {
+        let reply = self
+            .redis
+            .run(Command::new("TIME"), Repeat::Harmless)
+            .await?;
+        let mut parts = reply.array()?.into_iter().map(Reply::int);
+        match (parts.next().transpose()?, parts.next().transpose()?) {
+            (Some(seconds), Some(micros)) => Ok(Millis((seconds * 1000 + micros / 1000) as u64)),
+            _ => Err(RedisError::Protocol("a time without its two parts".into()).into()),
+        }
+    }
+
     /// When an instance was used last.
     pub async fn last_used(&self, id: &InstanceId) -> Result<Option<Millis>, StoreError> {
         let command = Command::new("HGET")

@@ -1,0 +1,350 @@
+//! The whole fleet: our records beside what the provider's list showed, whoever made it.
+//!
+//! The list is the one that workers read anyway; no request asks the provider, and none changes state.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+use shared::clock::Millis;
+use shared::fleet::{FleetStore, PassReport};
+use shared::model::{PortMapping, Sighting};
+use shared::queue::{Job, Periodic, Queue};
+use shared::store::Record;
+use tokio::time::{Instant, sleep};
+
+use super::Input;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::json;
+use crate::reply::Reply;
+use crate::validate::Fields;
+use crate::view::InstanceDetails;
+
+/// Records that are read at a time, and in all.
+const PAGE: u64 = 200;
+const MOST: u64 = 10_000;
+/// How long a sync waits for the pass that it asked for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether it is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing<'a> {
+    instances: Vec<Entry<'a>>,
+    total: usize,
+    sources: Sources,
+    /// How old the provider's list is, in ms; `null` before the first one.
+    data_age: Option<u64>,
+    performance: Performance,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+struct Sources {
+    local: usize,
+    novita: usize,
+    merged: usize,
+}
+
+/// The predecessor's members, in ms.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Performance {
+    total_request_time: u64,
+    novita_api_time: u64,
+    local_data_time: u64,
+    merge_processing_time: u64,
+    cache_hit_ratio: u64,
+}
+
+/// One instance, ours or not.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry<'a> {
+    Ours {
+        #[serde(flatten)]
+        details: Box<InstanceDetails<'a>>,
+        #[serde(flatten)]
+        origin: Origin<'a>,
+    },
+    Foreign(Box<Foreign<'a>>),
+}
+
+/// Where the knowledge comes from, and what the provider's list adds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Origin<'a> {
+    source: &'static str,
+    data_consistency: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_synced_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spot_status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_error: Option<Value>,
+}
+
+/// An instance of the account that no record of ours holds.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Foreign<'a> {
+    id: &'a str,
+    novita_instance_id: &'a str,
+    name: &'a str,
+    /// The provider's own word.
+    status: &'a str,
+    provider_status: &'a str,
+    gpu_num: u32,
+    rootfs_size: u32,
+    product_name: &'a str,
+    region: &'a str,
+    billing_mode: &'a str,
+    port_mappings: &'a [PortMapping],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+    #[serde(flatten)]
+    origin: Origin<'a>,
+}
+
+/// Everything that a listing is made of.
+struct Snapshot {
+    records: Vec<Record>,
+    fields: BTreeMap<String, Vec<Sighting>>,
+    report: PassReport,
+}
+
+impl Snapshot {
+    async fn read(app: &App) -> Result<Self, ApiError> {
+        let mut records = Vec::new();
+        while (records.len() as u64) < MOST {
+            let page = app.store.page(records.len() as u64, PAGE).await?.records;
+            let is_last = (page.len() as u64) < PAGE;
+            records.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        let (fields, report) = fleet(app).all().await?;
+        Ok(Self {
+            records,
+            fields,
+            report,
+        })
+    }
+
+    /// Our instances, newest first, and then those that are not ours.
+    fn entries(&self, with_foreign: bool) -> (Vec<Entry<'_>>, Sources) {
+        let mut sources = Sources::default();
+        let mut shown = HashSet::new();
+        let mut entries = Vec::new();
+        for record in &self.records {
+            let sighting = self.sighting(record);
+            match sighting {
+                Some(sighting) => {
+                    sources.merged += 1;
+                    shown.insert(sighting.provider_id.as_str());
+                }
+                None => sources.local += 1,
+            }
+            entries.push(Entry::Ours {
+                details: Box::new(InstanceDetails::of(record, None)),
+                origin: self.origin(record, sighting),
+            });
+        }
+        let others = self.fields.values().flatten();
+        let others = others.filter(|sighting| !shown.contains(sighting.provider_id.as_str()));
+        for sighting in others.filter(|_| with_foreign) {
+            sources.novita += 1;
+            entries.push(Entry::Foreign(Box::new(self.foreign(sighting))));
+        }
+        (entries, sources)
+    }
+
+    /// What the list showed of the instance that a record holds.
+    fn sighting(&self, record: &Record) -> Option<&Sighting> {
+        let provider_id = record.status.as_ref()?.provider_id()?;
+        let sightings = self.fields.get(record.spec.id.as_str())?;
+        sightings
+            .iter()
+            .find(|sighting| sighting.provider_id == provider_id)
+    }
+
+    fn origin<'a>(&'a self, record: &'a Record, sighting: Option<&'a Sighting>) -> Origin<'a> {
+        let Some(sighting) = sighting else {
+            return Origin::local();
+        };
+        let known = record.status.as_ref().and_then(|s| s.provider.as_ref());
+        let seen_at = sighting.facts.seen_at.max(self.report.complete_at);
+        let data_consistency = match known {
+            Some(known) if known.status == sighting.facts.status => "consistent",
+            Some(known) if known.seen_at > seen_at => "local-newer",
+            _ => "novita-newer",
+        };
+        Origin {
+            source: "merged",
+            data_consistency,
+            ..self.listed(sighting)
+        }
+    }
+
+    /// What the list adds.
+    fn listed<'a>(&self, sighting: &'a Sighting) -> Origin<'a> {
+        let text = |text: &'a str| Some(text).filter(|text| !text.is_empty());
+        let seen_at = sighting.facts.seen_at.max(self.report.complete_at);
+        let message = &sighting.facts.status_error;
+        Origin {
+            source: "novita",
+            data_consistency: "consistent",
+            last_synced_at: Some(seen_at.iso()),
+            cluster_id: text(&sighting.cluster_id),
+            cluster_name: text(&sighting.cluster_name),
+            image_url: text(&sighting.image_url),
+            spot_status: text(&sighting.facts.spot_status),
+            status_error: (!message.is_empty()).then(|| json!({ "message": message })),
+        }
+    }
+
+    fn foreign<'a>(&self, sighting: &'a Sighting) -> Foreign<'a> {
+        let created = sighting.created_at;
+        Foreign {
+            id: &sighting.provider_id,
+            novita_instance_id: &sighting.provider_id,
+            name: &sighting.name,
+            status: &sighting.facts.status,
+            provider_status: &sighting.facts.status,
+            gpu_num: sighting.gpu_num,
+            rootfs_size: sighting.rootfs_size,
+            product_name: &sighting.product_name,
+            region: &sighting.cluster_name,
+            billing_mode: &sighting.billing_mode,
+            port_mappings: &sighting.facts.port_mappings,
+            created_at: created.map(|at| Millis(at.saturating_mul(1000)).iso()),
+            origin: self.listed(sighting),
+        }
+    }
+}
+
+impl Origin<'_> {
+    fn local() -> Self {
+        Self {
+            source: "local",
+            data_consistency: "consistent",
+            last_synced_at: None,
+            cluster_id: None,
+            cluster_name: None,
+            image_url: None,
+            spot_status: None,
+            status_error: None,
+        }
+    }
+}
+
+fn fleet(app: &App) -> FleetStore {
+    FleetStore::new(app.store.redis().clone(), app.store.keys().clone())
+}
+
+fn ms(since: Instant) -> u64 {
+    since.elapsed().as_millis() as u64
+}
+
+/// `GET /api/instances/comprehensive`.
+pub(crate) async fn comprehensive(app: &App, input: &Input) -> Result<Reply, ApiError> {
+    let began = Instant::now();
+    // As the predecessor did: whatever is not `false` is true.
+    let with_foreign = input.parameter("includeNovitaOnly")?.as_deref() != Some("false");
+    let snapshot = Snapshot::read(app).await?;
+    let read = ms(began);
+    let (instances, sources) = snapshot.entries(with_foreign);
+    let complete_at = snapshot.report.complete_at;
+    let listing = Listing {
+        total: instances.len(),
+        instances,
+        sources,
+        data_age: (complete_at.0 > 0).then(|| Millis::now().since(complete_at)),
+        performance: Performance {
+            total_request_time: ms(began),
+            novita_api_time: 0,
+            local_data_time: read,
+            merge_processing_time: ms(began) - read,
+            cache_hit_ratio: 1,
+        },
+    };
+    Ok(Reply::json(StatusCode::OK, &listing))
+}
+
+/// `POST /api/instances/sync`: has a worker read the provider's list now and waits for that. Records
+/// follow by their own reconciles; nothing is imported and none is removed.
+pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
+    let began = Instant::now();
+    let mut fields = Fields::new(json::object(&input.body)?);
+    let options = json!({
+        "forceSync": fields.flag("forceSync").unwrap_or_default(),
+        "handleObsoleteInstances": fields.flag("handleObsoleteInstances").unwrap_or(true),
+        "dryRun": fields.flag("dryRun").unwrap_or_default(),
+    });
+    fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
+    let before = Snapshot::read(app).await?.entries(true).0.len();
+    // By the clock by which passes tell when they began.
+    let asked = app.store.time().await?;
+    let (redis, keys) = (app.store.redis().clone(), app.store.keys().clone());
+    let queue = Queue::new(redis, keys, Duration::ZERO);
+    let name = Periodic::Fleet;
+    queue.enqueue(&[Job::Periodic { name }]).await?;
+    let report = until_passed(app, asked, began).await?;
+    let is_done = report.complete_at >= asked;
+    let snapshot = Snapshot::read(app).await?;
+    let (after, sources) = snapshot.entries(true);
+    let message = if is_done {
+        "Instances synchronized successfully".to_owned()
+    } else if report.started_at >= asked {
+        format!(
+            "The provider's list could not be read whole: {}",
+            report.gap
+        )
+    } else {
+        "The provider's list is being read; ask again for the result".to_owned()
+    };
+    let answer = json!({
+        "success": is_done,
+        "message": message,
+        "data": {
+            "beforeSync": before,
+            "afterSync": after.len(),
+            "novitaInstances": sources.novita,
+            "localInstances": sources.local,
+            "mergedInstances": sources.merged,
+            "totalInstances": after.len(),
+            "instancesRemoved": 0,
+            "duration": ms(began),
+            "timestamp": Millis::now().iso(),
+            "options": options,
+        },
+    });
+    let status = if is_done {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok(Reply::json(status, &answer))
+}
+
+/// Waits for a pass that began after `asked`; the report of the last one when none came in time.
+async fn until_passed(app: &App, asked: Millis, began: Instant) -> Result<PassReport, ApiError> {
+    let patience = PATIENCE.min(app.limits.request_timeout / 2);
+    loop {
+        let report = fleet(app).report().await?;
+        if report.started_at >= asked || began.elapsed() >= patience {
+            return Ok(report);
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
