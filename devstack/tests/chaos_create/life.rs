@@ -69,6 +69,8 @@ pub(crate) struct Life {
     name: String,
     pub(crate) id: Option<String>,
     operations: Vec<String>,
+    /// The operation of the newest wish, if that is a stop.
+    stop: Option<Value>,
     broken: BTreeSet<String>,
     deleted_at: Option<i64>,
     pub(crate) is_over: bool,
@@ -89,10 +91,12 @@ impl Life {
             if life.is_over {
                 break;
             }
-            if rng.random_bool(0.7) {
+            let act = pick(place.habits, &mut rng);
+            if act == Act::Break {
+                life.until_ordered(place).await;
+            } else if rng.random_bool(0.7) {
                 life.until_answered(place).await;
             }
-            let act = pick(place.habits, &mut rng);
             life.act(place, act).await;
             sleep(Duration::from_millis(rng.random_range(0..1500))).await;
         }
@@ -105,12 +109,16 @@ impl Life {
 
     async fn create(&mut self, place: &Place<'_>, rng: &mut StdRng) {
         let members = (place.habits.members)(rng);
-        while self.id.is_none() {
+        let begun = Instant::now();
+        while self.id.is_none() && begun.elapsed() < PATIENCE {
             let answer = place
                 .caller
                 .create(&place.api(), &self.name, &members)
                 .await;
             self.id = answer.as_ref().and_then(id_in);
+            if let Some((StatusCode::CREATED, body)) = &answer {
+                self.remember(body);
+            }
             if self.id.is_none() {
                 sleep(LOOK_EVERY).await;
             }
@@ -141,36 +149,57 @@ impl Life {
         let instance = self.look(place).await?;
         if let Act::Wish(wish) = act {
             let id = self.id.as_deref()?;
+            // If the answer is lost, the wish may still have been heard.
+            self.stop = None;
             let (status, body) = place.caller.change(&place.api(), id, wish).await?;
             if status == StatusCode::ACCEPTED {
+                place.note(wish);
                 self.remember(&body);
+                self.stop = (wish == "stop").then(|| body["operationId"].clone());
             }
             return Some(());
         }
         let provider_id = instance["novitaInstanceId"].as_str()?;
-        match act {
-            Act::Exit if instance["status"] == "ready" => {
-                place
-                    .change(provider_id, &json!({"status": "exited"}))
-                    .await;
+        let status = &instance["status"];
+        let is_done = match act {
+            Act::Exit if status == "ready" => {
+                let exited = json!({"status": "exited"});
+                place.change(provider_id, &exited).await
             }
-            Act::Break if instance["status"] == "creating" => {
+            Act::Break if status == "creating" => {
                 self.broken.insert(provider_id.to_owned());
                 let problem = json!({"state": "oom", "message": "killed"});
-                place
-                    .change(provider_id, &json!({"statusError": problem}))
-                    .await;
+                let broken = json!({"statusError": problem});
+                place.change(provider_id, &broken).await
             }
-            Act::Reclaim if instance["billingMode"] == "spot" && instance["status"] == "ready" => {
-                place.change(provider_id, &json!({"spot": "reclaim"})).await;
+            Act::Reclaim if status == "ready" && instance["billingMode"] == "spot" => {
+                let reclaimed = json!({"spot": "reclaim"});
+                place.change(provider_id, &reclaimed).await
             }
             Act::RemoveByHand => {
                 self.broken.insert(provider_id.to_owned());
-                place.remove_by_hand(provider_id).await;
+                place.remove_by_hand(provider_id).await
             }
-            Act::Wish(_) | Act::Exit | Act::Break | Act::Reclaim => {}
+            Act::Wish(_) | Act::Exit | Act::Break | Act::Reclaim => false,
+        };
+        if is_done {
+            place.note(&format!("{act:?}"));
         }
         Some(())
+    }
+
+    /// Waits until it is at the provider, if it is on its way there.
+    async fn until_ordered(&mut self, place: &Place<'_>) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(instance) = self.look(place).await
+                && (instance["status"] != "creating" || instance["novitaInstanceId"].is_string())
+            {
+                return;
+            }
+            sleep(LOOK_EVERY / 5).await;
+        }
+        self.complain("was never ordered");
     }
 
     /// Waits until the newest wish is fulfilled or given up.
@@ -182,11 +211,23 @@ impl Life {
                 && let Some(operation) = place.caller.operation(&place.api(), operation).await
                 && operation["state"] != "pending"
             {
-                return;
+                return self.stays_stopped(place, &operation).await;
             }
             sleep(LOOK_EVERY).await;
         }
         self.complain(&format!("{:?} never ended", self.operations.last()));
+    }
+
+    /// What its caller was told to be stopped costs nothing but its disk.
+    async fn stays_stopped(&mut self, place: &Place<'_>, operation: &Value) {
+        let is_stopped = self.stop.as_ref() == Some(&operation["operationId"]);
+        let Some(id) = &self.id else { return };
+        if is_stopped && operation["state"] == "succeeded" {
+            for running in place.running(id).await {
+                let what = format!("{running} runs, and {operation} said it is stopped");
+                self.findings.push(Finding::new(Fault::Leaked, what));
+            }
+        }
     }
 
     async fn end(&mut self, place: &Place<'_>) {
@@ -209,10 +250,11 @@ impl Life {
         }
         for operation in self.operations.clone() {
             let ended = async || {
-                let operation = place.caller.operation(&place.api(), &operation).await;
-                operation.is_some_and(|operation| operation["state"] != "pending")
+                let operation = place.caller.operation(&place.api(), &operation).await?;
+                let (kind, state) = (operation["kind"].as_str()?, operation["state"].as_str()?);
+                (state != "pending").then(|| place.note(&format!("{kind} {state}")))
             };
-            while !ended().await {
+            while ended().await.is_none() {
                 if begun.elapsed() > PATIENCE {
                     self.complain(&format!("{operation} never ended"));
                     break;

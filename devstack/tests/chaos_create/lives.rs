@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::time::Duration;
 
 use devstack::audit::{Evidence, Fault, Finding, Name};
@@ -23,9 +24,10 @@ use crate::request::ulid;
 use crate::run::{Outcome, WINDOW, decides};
 use crate::world::{Provider, World};
 
-/// After so many, everything is to be over and the books are checked.
-const CHECKPOINT_EVERY: u64 = 250;
-const AT_A_TIME: usize = 100;
+/// When they are over, the books of their stack are checked.
+const LIVES_PER_STACK: u64 = 500;
+const LIVES_AT_A_TIME: usize = 150;
+const STACKS_AT_A_TIME: usize = 3;
 const WORKERS: usize = 2;
 /// Between two disturbances.
 const CALM_MS: std::ops::Range<u64> = 2000..7000;
@@ -48,6 +50,8 @@ pub(crate) struct Place<'a> {
     api: RefCell<String>,
     /// ULIDs of those whose caller was told that nothing of them is left.
     over: RefCell<BTreeSet<String>>,
+    /// What happened, and how often: so that nobody trusts a test in which nothing does.
+    notes: RefCell<BTreeMap<String, u32>>,
 }
 
 impl Place<'_> {
@@ -61,67 +65,89 @@ impl Place<'_> {
         self.over.borrow_mut().insert(ulid(id));
     }
 
-    /// Does something to an instance at the provider; one that is gone stays gone.
-    pub(crate) async fn change(&self, id: &str, change: &Value) {
-        let url = format!("{}/_sim/instances/{id}", self.provider.simulator.url());
-        let _ = self.world.http.post(url).json(change).send().await;
+    /// Something happened.
+    pub(crate) fn note(&self, what: &str) {
+        *self.notes.borrow_mut().entry(what.to_owned()).or_default() += 1;
     }
 
-    /// Deletes an instance as somebody with the provider's console would.
-    pub(crate) async fn remove_by_hand(&self, id: &str) {
+    /// What runs at the provider for this instance.
+    pub(crate) async fn running(&self, id: &str) -> Vec<String> {
+        let ledger = self.provider.simulator.ledger().await.into_iter();
+        let is_its = |entry: &LedgerEntry| {
+            let name = Name::parse(&entry.name);
+            name.is_some_and(|name| name.instance == ulid(id)) && entry.status == "running"
+        };
+        ledger.filter(is_its).map(|entry| entry.id).collect()
+    }
+
+    /// Does something to an instance at the provider; tells whether it could be done.
+    pub(crate) async fn change(&self, id: &str, change: &Value) -> bool {
+        let url = format!("{}/_sim/instances/{id}", self.provider.simulator.url());
+        is_done(self.world.http.post(url).json(change)).await
+    }
+
+    /// Deletes an instance as somebody with the provider's console would; tells whether it was there.
+    pub(crate) async fn remove_by_hand(&self, id: &str) -> bool {
         let url = format!(
             "{}/v1/gpu/instance/delete",
             self.provider.simulator.base_url()
         );
         let request = self.world.http.post(url).bearer_auth(NOVITA_KEY);
-        let _ = request.json(&json!({"instanceId": id})).send().await;
+        is_done(request.json(&json!({"instanceId": id}))).await
     }
 }
 
-/// Lives `count` lives on a Redis and at a provider of their own.
+async fn is_done(request: reqwest::RequestBuilder) -> bool {
+    let answer = request.send().await;
+    answer.is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Lives `count` lives, some hundreds each on a stack of its own.
 pub(crate) async fn run(count: u64, seed: u64) -> Outcome {
     let begun = Instant::now();
-    let world = World::start().await;
+    let stretches = (0..count)
+        .step_by(LIVES_PER_STACK as usize)
+        .map(async |first| {
+            let numbers = first..count.min(first + LIVES_PER_STACK);
+            // Both transports take turns.
+            let transport = if (first / LIVES_PER_STACK + seed).is_multiple_of(2) {
+                Transport::Upstash
+            } else {
+                Transport::Resp
+            };
+            let outcome = match stretch(numbers.clone(), transport, seed).await {
+                Ok(outcome) => outcome,
+                Err(error) => Outcome::broken(0, format!("{error:#}")),
+            };
+            println!(
+                "lifecycles {numbers:?} in {:.0} s: {} deaths, {} findings",
+                begun.elapsed().as_secs_f64(),
+                outcome.deaths,
+                outcome.findings.len()
+            );
+            outcome
+        });
     let mut total = Outcome::of_lives(count as usize);
-    for first in (0..count).step_by(CHECKPOINT_EVERY as usize) {
-        let numbers = first..count.min(first + CHECKPOINT_EVERY);
-        // Both transports take turns.
-        let transport = if (first / CHECKPOINT_EVERY + seed).is_multiple_of(2) {
-            Transport::Upstash
-        } else {
-            Transport::Resp
-        };
-        let (deaths, findings) = match stretch(&world, numbers.clone(), transport, seed).await {
-            Ok(done) => done,
-            Err(error) => (
-                0,
-                vec![Finding::new(Fault::Unanswered, format!("{error:#}"))],
-            ),
-        };
-        println!(
-            "lifecycles {numbers:?}: {deaths} deaths, {} findings",
-            findings.len()
-        );
-        total.deaths += deaths;
-        total.findings.extend(findings);
+    let mut stretches = pin!(stream::iter(stretches).buffer_unordered(STACKS_AT_A_TIME));
+    while let Some(outcome) = stretches.next().await {
+        total.deaths += outcome.deaths;
+        total.findings.extend(outcome.findings);
     }
-    let trespasses = world.trespasses().await.into_iter();
-    total
-        .findings
-        .extend(trespasses.map(|what| Finding::new(Fault::WronglyDeleted, what)));
     total.took = begun.elapsed();
     total
 }
 
-/// The lives between two checkpoints.
+/// The lives on one stack.
 async fn stretch(
-    world: &World,
     numbers: std::ops::Range<u64>,
     transport: Transport,
     seed: u64,
-) -> anyhow::Result<(usize, Vec<Finding>)> {
-    let (habits, deployment) = (&PLAIN, world.deployment());
-    let provider = world.provider(Weather::Rough, None).await;
+) -> anyhow::Result<Outcome> {
+    let (world, habits) = (World::start().await, &PLAIN);
+    let (deployment, provider) = (
+        world.deployment(),
+        world.provider(Weather::Rough, None).await,
+    );
     let mut env = world.env(&deployment, transport, &provider);
     let more = ENV.iter().chain(habits.env);
     env.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -130,34 +156,33 @@ async fn stretch(
     let place = Place {
         caller: Caller::new(&world.http, format!("{}/hook", sink.url())),
         habits,
-        world,
+        world: &world,
         provider: &provider,
         deployment,
         api: RefCell::new(crew.api().to_owned()),
         over: RefCell::default(),
+        notes: RefCell::default(),
     };
-    provider.forget_requests(&world.http).await;
-    let entries_before = provider.simulator.ledger().await.len();
-    let mut findings = Vec::new();
     let lives = stream::iter(numbers.clone())
         .map(|number| Life::live(&place, number, seed))
-        .buffer_unordered(AT_A_TIME)
+        .buffer_unordered(LIVES_AT_A_TIME)
         .collect::<Vec<_>>();
-    let mut rng = StdRng::seed_from_u64(seed ^ numbers.start);
+    let (mut rng, mut findings) = (StdRng::seed_from_u64(seed ^ numbers.start), Vec::new());
     let lives = tokio::select! {
         lives = lives => lives,
         trouble = place.disturb(&mut crew, &mut rng, &mut findings) => return Err(trouble),
     };
-    findings.extend(place.audit(&lives, entries_before).await?);
+    findings.extend(place.audit(&lives).await?);
+    let trespasses = world.trespasses().await.into_iter();
+    findings.extend(trespasses.map(|what| Finding::new(Fault::WronglyDeleted, what)));
+    let mut outcome = Outcome::of_lives(lives.len());
+    outcome.deaths = crew.deaths();
+    println!("  {:?}", place.notes.borrow());
     if !findings.is_empty() {
-        let deaths = crew.deaths();
-        findings.push(Finding::new(
-            Fault::Unanswered,
-            format!("logs: {}", crew.keep_logs()),
-        ));
-        return Ok((deaths, findings));
+        println!("  logs: {}", crew.keep_logs());
     }
-    Ok((crew.deaths(), findings))
+    outcome.findings = findings;
+    Ok(outcome)
 }
 
 impl Place<'_> {
@@ -208,8 +233,8 @@ impl Place<'_> {
         .collect()
     }
 
-    /// Everything is over: the books of this stretch, from the ledger's entry `first` on.
-    async fn audit(&self, lives: &[Life], first: usize) -> anyhow::Result<Vec<Finding>> {
+    /// Everything is over: the books.
+    async fn audit(&self, lives: &[Life]) -> anyhow::Result<Vec<Finding>> {
         let mut findings: Vec<Finding> = Vec::new();
         let mut wishes = BTreeMap::new();
         for life in lives {
@@ -222,7 +247,7 @@ impl Place<'_> {
         let simulator = &self.provider.simulator;
         let evidence = Evidence {
             deployment: &self.deployment,
-            ledger: &simulator.ledger().await[first..],
+            ledger: &simulator.ledger().await,
             requests: &simulator
                 .requests_where(|request| decides(request.route))
                 .await,

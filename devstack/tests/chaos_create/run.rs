@@ -37,7 +37,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn broken(requests: usize, what: String) -> Self {
+    pub(crate) fn broken(requests: usize, what: String) -> Self {
         Self {
             requests,
             deaths: 0,

@@ -224,12 +224,6 @@ impl Provider {
         assert!(status.is_success(), "{what}: {:?}", answer.text().await);
     }
 
-    /// Empties the request log, which is bounded.
-    pub(crate) async fn forget_requests(&self, http: &Client) {
-        let url = format!("{}/_sim/requests", self.simulator.url());
-        http.delete(url).send().await.unwrap();
-    }
-
     /// Orders an instance as somebody else would.
     async fn order(&self, http: &Client, name: &str) -> String {
         let url = format!("{}/v1/gpu/instance/create", self.simulator.base_url());
