@@ -86,9 +86,8 @@ impl Limit {
 
 fn step(reason: StopReason, limit: Option<Limit>, status: &Status, now: Millis) -> PolicyStep {
     let known = status.warnings.of(reason);
-    let was_told = known.is_some_and(|warned| !warned.dry_run);
     let Some(limit) = limit else {
-        return if was_told {
+        return if known.is_some() {
             PolicyStep::Recall(reason)
         } else {
             PolicyStep::Wait(None)
@@ -100,7 +99,7 @@ fn step(reason: StopReason, limit: Option<Limit>, status: &Status, now: Millis) 
     let Some(warned) = known.filter(is_of_this) else {
         return if now >= warns_at {
             PolicyStep::Warn(reason, limit.warned(now))
-        } else if was_told {
+        } else if known.is_some() {
             PolicyStep::Recall(reason)
         } else {
             PolicyStep::Wait(Some(warns_at))
