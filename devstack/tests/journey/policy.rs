@@ -253,16 +253,17 @@ async fn f11_f12_a_stop_that_fails_is_called_again_and_stopped_only_when_confirm
     past.pass(&id, 3).await;
     let shown = caller.until(&id, "stopping").await;
     assert_eq!(shown["stopReason"], "idle", "{shown}");
-    eventually("the end of the stop", PATIENCE, async || {
+    let shown = eventually("the end of the stop", PATIENCE, async || {
         let shown = caller.instance(&id).await;
-        match (shown["status"].as_str(), shown["providerStatus"].as_str()) {
-            (Some("stopped"), Some("exited")) => Ok(()),
-            (Some("stopping"), _) => Err(shown.to_string()),
-            _ => panic!("{shown}"),
+        if shown["status"] == "stopping" {
+            return Err(shown.to_string());
         }
+        Ok(shown)
     })
     .await
     .unwrap();
+    let words = (&shown["status"], &shown["providerStatus"]);
+    assert_eq!(words, (&json!("stopped"), &json!("exited")), "{shown}");
     assert_eq!(caller.calls("stop").await.len(), 3);
 }
 
