@@ -14,6 +14,8 @@ mod failover;
 mod offers;
 mod options;
 mod orphans;
+mod past;
+mod policy;
 mod power;
 mod support;
 mod traffic;

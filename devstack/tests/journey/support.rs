@@ -135,6 +135,33 @@ impl Caller {
         self.get(format!("{}/api/instances", self.api)).await
     }
 
+    /// What the API answers at this path.
+    pub(crate) async fn read(&self, path: &str) -> Value {
+        self.get(format!("{}/api/{path}", self.api)).await
+    }
+
+    /// Says that an instance is used.
+    pub(crate) async fn touch(&self, id: &str) {
+        let url = format!("{}/api/instances/{id}/last-used", self.api);
+        let answer = self.http.put(url).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{:?}", answer.text().await);
+    }
+
+    /// Waits until the operation that an answer names ended well.
+    pub(crate) async fn until_done(&self, answer: &Value) {
+        let id = answer["operationId"].as_str().expect("an operation");
+        eventually("the end of the operation", PATIENCE, async || {
+            let operation = self.operation(id).await;
+            if operation["state"] == "succeeded" {
+                Ok(())
+            } else {
+                Err(operation.to_string())
+            }
+        })
+        .await
+        .unwrap();
+    }
+
     /// The event log of an instance, up to 500 entries.
     pub(crate) async fn events(&self, id: &str) -> Value {
         let url = format!("{}/api/instances/{id}/events?limit=500", self.api);

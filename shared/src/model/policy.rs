@@ -156,7 +156,7 @@ pub enum PolicyStep {
     Wait(Option<Millis>),
     /// It is told that the instance will be stopped then.
     Warn(StopReason, Warned),
-    /// It is told that the announced stop is off.
+    /// The announced stop is off; that is told to whoever was told of it.
     Recall(StopReason),
     /// It would be stopped now, if this were no dry run.
     Withhold(StopReason),

@@ -129,6 +129,14 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_is_no_new_life() {
+        let (ready, mut again) = (seen("running", 1, true), seen("running", 2, true));
+        again.timestamps.running = Some(Millis(80));
+        let uptime = after(&[(20, &ready), (90, &again)]);
+        assert_eq!(uptime.began, Some(Millis(10)));
+    }
+
+    #[test]
     fn what_the_provider_has_no_more_has_no_uptime() {
         let mut gone = seen("running", 1, true);
         gone.attempts[0].state = AttemptState::Gone;

@@ -115,7 +115,11 @@ impl Draft<'_> {
     }
 
     fn recall_stop(&mut self, reason: StopReason) {
+        let warned = self.status.warnings.of(reason).copied();
         self.status.warnings.set(reason, None);
+        if warned.is_some_and(|warned| warned.dry_run) {
+            return;
+        }
         let text = match reason {
             StopReason::Idle => "it was used, or may be idle from now on: it is not stopped",
             StopReason::Lifetime | StopReason::Other => "it may run on: it is not stopped",

@@ -86,9 +86,8 @@ impl Limit {
 
 fn step(reason: StopReason, limit: Option<Limit>, status: &Status, now: Millis) -> PolicyStep {
     let known = status.warnings.of(reason);
-    let was_told = known.is_some_and(|warned| !warned.dry_run);
     let Some(limit) = limit else {
-        return if was_told {
+        return if known.is_some() {
             PolicyStep::Recall(reason)
         } else {
             PolicyStep::Wait(None)
@@ -100,7 +99,7 @@ fn step(reason: StopReason, limit: Option<Limit>, status: &Status, now: Millis) 
     let Some(warned) = known.filter(is_of_this) else {
         return if now >= warns_at {
             PolicyStep::Warn(reason, limit.warned(now))
-        } else if was_told {
+        } else if known.is_some() {
             PolicyStep::Recall(reason)
         } else {
             PolicyStep::Wait(Some(warns_at))
@@ -147,11 +146,9 @@ fn idle(
     let idle = own
         .idle_minutes
         .map_or(ms(rules.idle), |minutes| u64::from(minutes) * 60_000);
-    let after_use = last_used.map(|used| used.plus(idle));
-    let deadline = match after_use.filter(|_| last_used >= Some(usable)) {
-        Some(deadline) => deadline,
-        // A use before this boot is one, too.
-        None => unused(usable, idle, spec, status, rules).max(after_use.unwrap_or_default()),
+    let deadline = match last_used.filter(|used| *used >= usable) {
+        Some(used) => used.plus(idle),
+        None => unused(usable, idle, spec, status, rules),
     };
     Some(Limit {
         dry_run: rules.dry_run,
@@ -159,7 +156,8 @@ fn idle(
     })
 }
 
-/// When one counts as idle that was not used in this boot. Whoever asks for a time of its own gets it.
+/// When one counts as idle that was not used in this boot: never sooner than if it had been used when
+/// it got usable. Whoever asks for a time of its own gets it.
 fn unused(usable: Millis, idle: u64, spec: &Spec, status: &Status, rules: &PolicyRules) -> Millis {
     if spec.options.auto_stop.idle_minutes.is_some() {
         return usable.plus(idle);

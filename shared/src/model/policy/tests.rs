@@ -200,7 +200,7 @@ fn a_dry_run_tells_nobody_stops_nothing_and_counts_each_stop_once() {
     assert_eq!(it.step(Some(30), 50), withheld);
     it.status.warnings.idle.as_mut().unwrap().withheld = true;
     assert_eq!(it.step(Some(30), 51), PolicyStep::Wait(None));
-    assert_eq!(it.step(Some(51), 52), wait(69), "nobody was told");
+    assert_eq!(it.step(Some(51), 52), PolicyStep::Recall(StopReason::Idle));
     it.rules.lifetime = Some(Duration::from_secs(3600));
     assert_eq!(it.step(Some(30), 51), wait(55), "a lifetime is enforced");
     // When it is over, whatever would have been stopped is warned first.
