@@ -10,9 +10,8 @@ use tokio::time::Instant;
 const START: Duration = Duration::from_secs(200);
 /// From one of these passes to the next.
 const START_EVERY: Duration = Duration::from_secs(10);
-/// Passes in a row with nothing to look after, before they become seldom.
-const IDLE_PASSES: u32 = 3;
-/// From one pass to the next while there is nothing to look after.
+/// From one pass to the next while there is nothing to look after: whatever is ordered makes the next one
+/// due, and every command is billed.
 const IDLE_EVERY: Duration = Duration::from_secs(1800);
 
 /// When the next looks are due.
@@ -40,7 +39,7 @@ impl Cadence {
     }
 
     fn every(&self, report: &PassReport, running: Duration) -> Duration {
-        if report.idle >= IDLE_PASSES && !report.recovery.is_on() {
+        if report.idle > 0 && !report.recovery.is_on() {
             return IDLE_EVERY;
         }
         if running < START {
@@ -77,9 +76,8 @@ mod tests {
         let cadence = Cadence::new(SLOW, SLOW);
         let every = |idle, recovery, running| cadence.every(&report(idle, recovery), running);
         assert_eq!(every(0, Recovery::Off, Duration::ZERO), START_EVERY);
-        assert_eq!(every(3, Recovery::Off, Duration::ZERO), IDLE_EVERY);
+        assert_eq!(every(1, Recovery::Off, Duration::ZERO), IDLE_EVERY);
         assert_eq!(every(0, Recovery::Off, START), SLOW);
-        assert_eq!(every(2, Recovery::Off, START), SLOW);
         let recovery = Recovery::On {
             since: Millis(1),
             clean: 0,
