@@ -75,7 +75,7 @@ mod tests {
     use shared::model::spec::Request;
     use shared::model::{
         Attempt, AttemptState, BillingMode, Claim, Desired, Offer, OperationId, OperationKind,
-        ProviderFacts, Rate, Reservation, Spec, Status, replay,
+        ProviderFacts, Rate, Reservation, Spec, Status, StopReason, replay,
     };
 
     use super::*;
@@ -125,7 +125,7 @@ mod tests {
     /// What a step may do, sensible or not.
     fn act(draft: &mut Draft<'_>, rng: &mut StdRng) {
         let reason = || failure("STARTUP_TIMEOUT", "too slow");
-        match rng.random_range(0..9) {
+        match rng.random_range(0..10) {
             0 => {
                 let number = draft.status.attempts.len() as u32 + 1;
                 draft.status.attempts.push(attempt(number));
@@ -142,6 +142,8 @@ mod tests {
             5 => drop(draft.discard(reason())),
             6 => draft.gone(),
             7 => draft.boot_failed(reason()),
+            8 if draft.is_stopped_by_policy() => draft.end_policy_stop(),
+            8 => draft.stop_by_policy(StopReason::Idle),
             _ if rng.random_bool(0.1) => drop(draft.closed()),
             _ => {}
         }

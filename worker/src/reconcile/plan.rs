@@ -62,7 +62,7 @@ pub(super) fn plan(spec: &Spec, status: &Status, has_claim: bool) -> Step {
 #[cfg(test)]
 mod tests {
     use shared::clock::Millis;
-    use shared::model::{Attempt, BillingMode, Ending, Offer};
+    use shared::model::{Attempt, BillingMode, Ending, Offer, PolicyStop, StopReason};
 
     use super::*;
     use crate::reconcile::testing::spec;
@@ -175,6 +175,24 @@ mod tests {
             .ended(shared::model::OperationState::Succeeded, None, NOW);
         booting.operation = Some(ended);
         assert_eq!(plan(&wish, &booting, false), Step::Observe);
+    }
+
+    #[test]
+    fn a_policy_stops_what_exists_until_its_caller_wishes_something_else() {
+        let wish = spec(Desired::Running);
+        let mut idle = status(AttemptState::Acked);
+        idle.policy = Some(PolicyStop {
+            reason: StopReason::Idle,
+            generation: wish.generation,
+            since: NOW,
+        });
+        assert_eq!(plan(&wish, &idle, false), Step::Halt);
+        let deleted = spec(Desired::Deleted);
+        assert_eq!(plan(&deleted, &idle, false), Step::Remove);
+        let mut started = wish.wanting(Desired::Running, wish.request.clone());
+        started.request.kind = shared::model::OperationKind::Start;
+        idle.operation = Some(started.operation());
+        assert_eq!(plan(&started, &idle, false), Step::Boot);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl<N: Novita> Reconciler<N> {
 
 impl Draft<'_> {
     /// Wants it stopped, as long as its caller wants nothing else.
-    fn stop_by_policy(&mut self, reason: StopReason) {
+    pub(super) fn stop_by_policy(&mut self, reason: StopReason) {
         metrics::counter!("policy_stops_total", "reason" => reason.as_str()).increment(1);
         let generation = self.spec.generation;
         self.status.policy = Some(PolicyStop {
