@@ -16,7 +16,7 @@ use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply, Subscription
 use crate::store::to_json;
 
 /// Of each job in the answer of a reserve.
-const MEMBERS: usize = 7;
+const MEMBERS: usize = 4;
 
 /// The queue as one process uses it, under a session of its own; clones share the session.
 #[derive(Debug, Clone)]
@@ -408,7 +408,6 @@ fn flag(set: bool) -> String {
     if set { "1" } else { "0" }.to_owned()
 }
 
-/// The job that begins with `id`, and whose other members come next.
 /// Attempt, crashes, errors and how its last holder vanished; nothing is told of a first attempt.
 fn numbers(past: &str) -> Result<[u32; 4], RedisError> {
     if past.is_empty() {
@@ -420,6 +419,7 @@ fn numbers(past: &str) -> Result<[u32; 4], RedisError> {
         .ok_or_else(|| RedisError::Protocol("a reservation whose past is no numbers".into()))
 }
 
+/// The job that begins with `id`, and whose other members come next.
 fn reservation(
     id: Reply,
     rest: &mut impl Iterator<Item = Reply>,

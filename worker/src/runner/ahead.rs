@@ -17,7 +17,7 @@ const CALLS_AHEAD: u32 = 2;
 /// A call of any length settles or reserves so many jobs at once.
 const SMALL_BATCH: usize = 200;
 /// Redis is busy for about so long with each job of a call (`make bench-queue`).
-const PER_JOB: Duration = Duration::from_micros(15);
+const PER_JOB: Duration = Duration::from_micros(10);
 /// A job that waited this long is handed back: the estimate was wrong.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// After a worker vanished nothing is held ahead for this long: what is held counts as crashed when its

@@ -1,6 +1,6 @@
 //! Calls to the queue, sent until they are answered, while jobs go on.
 //!
-//! There is one call on its way at a time. Only while a whole batch more has finished, another one goes
+//! There is one call on its way at a time. Only while half a batch more has finished, another one goes
 //! beside it, under a session of its own, since each session has one last request that can be repeated.
 
 use std::pin::Pin;
@@ -173,7 +173,7 @@ impl<H: Handler> Runner<H> {
         let gave_all = exchange.jobs.len() == count && count > 0;
         if gave_all || is_beside {
             // There may be more, or this process has still to say that it sleeps.
-            self.watch.look_at_once(told);
+            self.watch.look_for_more(told);
         } else {
             self.watch.sleep(exchange.now, exchange.next_timer, told);
         }

@@ -156,19 +156,21 @@ impl<H: Handler> Runner<H> {
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
+            // In this order, what is rare comes first; and a new call is on its way before anything else.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
+                answer = self.calls.answer() => self.answered(answer, stop),
+                // A wake-up counts from the answer of the call on its way on: that tells how to sleep.
+                notice = self.watch.next(), if self.calls.is_free() && !self.watch.is_deaf() => {
+                    self.watch.hear(notice.as_ref(), &self.queue);
+                }
+                () = &mut timer => {}
                 Some(result) = self.running.join_next_with_id() => {
                     self.collect(result);
                     while let Some(result) = self.running.try_join_next_with_id() {
                         self.collect(result);
                     }
-                }
-                answer = self.calls.answer() => self.answered(answer, stop),
-                () = &mut timer => {}
-                // A wake-up counts from the answer of the call on its way on: that tells how to sleep.
-                notice = self.watch.next(), if self.calls.is_free() && !self.watch.is_deaf() => {
-                    self.watch.hear(notice.as_ref(), &self.queue);
                 }
             }
             self.do_what_is_due(stop).await;
@@ -179,7 +181,7 @@ impl<H: Handler> Runner<H> {
     fn due(&self) -> Instant {
         let mut due = self.extend_at;
         if self.calls.is_free() {
-            if self.room() > 0 || self.watch.was_called() {
+            if self.is_worth_a_call() || self.watch.was_called() {
                 due = due.min(self.watch.at());
             }
             if !self.finished.is_empty() {
@@ -211,11 +213,11 @@ impl<H: Handler> Runner<H> {
         if self.is_time_to_settle(now) {
             self.call(self.wanted(), false, stop);
         }
-        if self.calls.is_free_beside() && self.finished.len() >= self.ahead.batch() {
+        if self.calls.is_free_beside() && 2 * self.finished.len() >= self.ahead.batch() {
             self.call_beside(self.wanted(), stop);
         }
         if self.calls.is_free() && now >= self.watch.at() {
-            if self.room() > 0 {
+            if self.is_worth_a_call() {
                 self.look(stop).await;
             } else if self.watch.was_called() {
                 // Whoever is woken and has no permit left passes it on.
@@ -250,24 +252,25 @@ impl<H: Handler> Runner<H> {
         self.running.len() + self.ahead.len()
     }
 
-    /// Jobs that a call should ask for.
-    fn wanted(&self) -> usize {
+    /// Jobs to ask for.
+    fn missing(&self) -> usize {
         if self.suspects.want_to_be_alone() {
             return 0;
         }
-        let missing = self
-            .target()
-            .saturating_sub(self.in_hand() + self.calls.asked());
-        missing.min(self.ahead.batch())
+        let held = self.in_hand() + self.calls.asked();
+        self.target().saturating_sub(held)
     }
 
-    /// Jobs that are worth a call: any, when a permit would stay unused; else half of what may be held.
-    fn room(&self) -> usize {
-        if self.in_hand() < self.options.permits {
-            return self.wanted();
-        }
-        let wanted = self.wanted();
-        if wanted > self.in_hand() { wanted } else { 0 }
+    /// As many of them as one call should ask for.
+    fn wanted(&self) -> usize {
+        self.missing().min(self.ahead.batch())
+    }
+
+    /// Some permit would stay unused; or half of what may be held ahead is missing.
+    fn is_worth_a_call(&self) -> bool {
+        let missing = self.missing();
+        let is_idle = self.in_hand() < self.options.permits;
+        missing > if is_idle { 0 } else { self.in_hand() }
     }
 
     /// What finished waits a moment for company, unless nothing else runs or enough is together.

@@ -18,8 +18,10 @@ const FALLBACK_DEAF: Duration = Duration::from_secs(2);
 /// Why the queue is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// Somebody said so, or there was more than was taken.
+    /// Somebody said so.
     Message,
+    /// There was more than was taken.
+    More,
     /// A timer falls due.
     Timer,
     /// To be sure: a wake-up may have been lost.
@@ -31,6 +33,7 @@ impl Look {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::More => "more",
             Self::Timer => "timer",
             Self::Fallback => "fallback",
         }
@@ -83,7 +86,7 @@ impl Watch {
         self.next.0
     }
 
-    /// Somebody said that there is something to do.
+    /// Somebody said that there is something to do, and expects that it is passed on.
     pub(super) fn was_called(&self) -> bool {
         self.next.1 == Look::Message
     }
@@ -98,6 +101,14 @@ impl Watch {
 
     pub(super) fn look_at_once(&mut self, now: Instant) {
         self.next = (now, Look::Message);
+    }
+
+    /// There is more than was taken.
+    pub(super) fn look_for_more(&mut self, now: Instant) {
+        // Who was called has still to pass it on.
+        if !self.was_called() {
+            self.next = (now, Look::More);
+        }
     }
 
     /// Sleeps until the next timer, told at `told` when Redis's clock was `now`; or until the fallback.
