@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::clock::Millis;
 use shared::model::cost::{Segment, stopped_rate};
-use shared::model::{AttemptState, ProviderFacts, Rate, Spec, Status};
+use shared::model::{AttemptState, Cost, ProviderFacts, Rate, Spec, Status};
 
 /// How long the provider keeps the disk of a stopped instance when it does not say (Novita API
 /// reference).
@@ -48,14 +48,21 @@ impl Bill {
         let Some((status, attempt)) = status.and_then(|s| Some((s, s.current()?))) else {
             return Self::default();
         };
-        let current = status.cost.current.as_ref();
-        let rate = current.map_or(Rate::ZERO, |segment| segment.charge.rate);
+        let rate_of = |cost: &Cost| {
+            let current = cost.current.as_ref();
+            current.map_or(Rate::ZERO, |segment| segment.charge.rate)
+        };
+        let (mut so_far, mut rate) = (status.cost.so_far(now), rate_of(&status.cost));
+        if let Some(beside) = &status.beside {
+            so_far = so_far.plus(beside.cost.so_far(now));
+            rate = rate.plus(rate_of(&beside.cost));
+        }
         let stopped = attempt
             .state
             .may_exist()
             .then(|| stopped_rate(spec).dollars());
         Self {
-            cost_so_far: Some(status.cost.so_far(now).dollars()),
+            cost_so_far: Some(so_far.dollars()),
             price_per_hour: Some(rate.dollars()),
             stopped_price_per_hour: stopped,
             data_expires_at: data_expires_at(status),

@@ -6,7 +6,7 @@ use shared::clock::Millis;
 use shared::model::money;
 use shared::model::operation::{Failure, OperationKind, OperationState};
 use shared::model::policy::stop_in_effect;
-use shared::model::{AutoStop, HealthCheck, Prefer, PublishedPort, StopReason};
+use shared::model::{AutoStop, Beside, HealthCheck, Prefer, PublishedPort, Role, StopReason};
 use shared::model::{BillingMode, CreateOptions, Operation, Phase, PortMapping};
 use shared::store::Record;
 use url::Url;
@@ -60,6 +60,12 @@ pub(crate) struct InstanceDetails<'a> {
     /// Why it is stopped, or about to be, although its caller did not ask for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_reason: Option<StopReason>,
+    /// When the provider will take, or took, its spot machine back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spot_reclaim_at: Option<String>,
+    /// What is on its way to take over from it, or on its way out after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<BesideDetails<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +122,13 @@ impl<'a> InstanceDetails<'a> {
             stop_reason: status
                 .and_then(|s| stop_in_effect(spec, s))
                 .map(|stop| stop.reason),
+            spot_reclaim_at: facts
+                .filter(|facts| facts.is_wanted_back() || facts.is_reclaimed())
+                .and_then(|facts| facts.spot_reclaim_at)
+                .map(seconds),
+            beside: status
+                .and_then(|s| s.beside.as_ref())
+                .map(BesideDetails::of),
             failed_at: times.and_then(|t| t.failed).map(Millis::iso),
             terminated_at: times.and_then(|t| t.terminated).map(Millis::iso),
             last_error: status.and_then(|s| s.last_error.as_ref()),
@@ -133,6 +146,32 @@ impl<'a> InstanceDetails<'a> {
         Self {
             cost_segments: bill::segments(record.status.as_ref(), Millis::now()),
             ..self
+        }
+    }
+}
+
+/// A second instance of the same record.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BesideDetails<'a> {
+    role: Role,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    novita_instance_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'a Failure>,
+}
+
+impl<'a> BesideDetails<'a> {
+    fn of(beside: &'a Beside) -> Self {
+        let attempt = beside.attempt.as_ref();
+        let facts = beside.boot.provider.as_ref();
+        Self {
+            role: beside.role,
+            novita_instance_id: attempt.and_then(|attempt| attempt.provider_id.as_deref()),
+            provider_status: facts.map(|facts| facts.status.as_str()),
+            last_error: beside.boot.last_error.as_ref(),
         }
     }
 }

@@ -193,6 +193,7 @@ fn work(
         notifier: Notifier::new(&config.webhook),
         config: config.reconcile.clone(),
         policy: config.policy.clone(),
+        spot: config.spot.clone(),
     };
     Ok(Work {
         reconciler,

@@ -10,7 +10,7 @@ use crate::harness::{Api, shared_redis, wish};
 use crate::worker;
 
 #[tokio::test]
-async fn a_created_instance_can_be_read_and_is_due_for_a_worker() {
+async fn f3_a_created_instance_can_be_read_and_is_due_for_a_worker() {
     let api = Api::start().await;
     let created = api.post("/api/instances", &wish("train-a")).await;
     assert_eq!(created.status, 201);

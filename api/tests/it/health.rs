@@ -104,7 +104,7 @@ async fn health_has_every_member_and_real_numbers() {
 }
 
 #[tokio::test]
-async fn metrics_name_routes_and_never_paths() {
+async fn f29_metrics_name_routes_and_never_paths() {
     let api = Api::start().await;
     let id = api.create("measured").await;
     api.get(&format!("/api/instances/{id}")).await;

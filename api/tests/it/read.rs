@@ -1,10 +1,12 @@
 //! Instances, lists and pages as callers read them.
 
+use devstack::redis::{RedisOptions, RedisServer};
 use http::Method;
 use serde_json::json;
 use shared::clock::Millis;
 use shared::model::operation::Failure;
 use shared::queue::QueueStats;
+use shared::redis::{Command, Repeat};
 
 use crate::harness::Api;
 use crate::worker;
@@ -46,6 +48,46 @@ async fn a_list_is_newest_first_and_can_be_read_in_pages() {
     assert_eq!(list(&api, "?page=9&pageSize=100").await, all[..0]);
     assert_eq!(list(&api, "?pageSize=3").await, all[..3]);
     assert_eq!(list(&api, "?unknown=1").await, all);
+}
+
+/// So many commands, those inside scripts included, are what a request makes. The least of several
+/// counts: the process may do something of its own meanwhile.
+async fn commands_of(api: &Api, path: &str) -> u64 {
+    let mut least = u64::MAX;
+    for _ in 0..5 {
+        let before = commands(api).await;
+        assert_eq!(api.get(path).await.status, 200);
+        least = least.min(commands(api).await - before);
+    }
+    least
+}
+
+async fn commands(api: &Api) -> u64 {
+    let info = Command::new("INFO").arg("commandstats");
+    let stats = api.redis.run(info, Repeat::Harmless).await.unwrap();
+    let stats = stats.text().unwrap();
+    let calls = stats
+        .lines()
+        .filter(|line| !line.starts_with("cmdstat_info"));
+    let calls = calls.filter_map(|line| line.split_once("calls=")?.1.split(',').next());
+    calls.map(|calls| calls.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn f26_reading_a_page_costs_the_same_however_many_instances_there_are() {
+    let server = RedisServer::start(RedisOptions::default()).await.unwrap();
+    let api = Api::start_on(&server.url(), |_| {}).await;
+    for n in 0..3 {
+        api.create(&format!("few-{n}")).await;
+    }
+    let path = "/api/instances?pageSize=3";
+    let few = commands_of(&api, path).await;
+    for n in 0..40 {
+        api.create(&format!("many-{n}")).await;
+    }
+    assert_eq!(commands_of(&api, path).await, few);
+    let all = api.get("/api/instances?pageSize=100").await.body;
+    assert_eq!(all["total"], 43, "nothing is lost by reading");
 }
 
 async fn redis_now(api: &Api) -> Millis {

@@ -6,13 +6,13 @@ use serde_json::json;
 use crate::support::{Caller, PATIENCE, stack, started};
 
 crate::journeys!(
-    a_worker_killed_right_after_the_provider_accepted_leaves_exactly_one_instance,
-    a_worker_killed_again_and_again_leaves_exactly_one_instance_each,
-    redis_killed_and_restarted_loses_nothing,
+    f2_a_worker_killed_right_after_the_provider_accepted_leaves_exactly_one_instance,
+    f5_a_worker_killed_again_and_again_leaves_exactly_one_instance_each,
+    f7_redis_killed_and_restarted_loses_nothing,
 );
 
 /// The answer to the create is held back, so that the worker certainly dies without it.
-async fn a_worker_killed_right_after_the_provider_accepted_leaves_exactly_one_instance(
+async fn f2_a_worker_killed_right_after_the_provider_accepted_leaves_exactly_one_instance(
     transport: Transport,
 ) {
     let mut stack = stack(transport).await;
@@ -52,7 +52,7 @@ async fn a_worker_killed_right_after_the_provider_accepted_leaves_exactly_one_in
     assert_eq!(told[0]["novitaInstanceId"], ready["novitaInstanceId"]);
 }
 
-async fn a_worker_killed_again_and_again_leaves_exactly_one_instance_each(transport: Transport) {
+async fn f5_a_worker_killed_again_and_again_leaves_exactly_one_instance_each(transport: Transport) {
     let options = StackOptions {
         transport,
         env: vec![
@@ -114,7 +114,7 @@ async fn a_worker_killed_again_and_again_leaves_exactly_one_instance_each(transp
     assert!(left.is_empty(), "{left:?}");
 }
 
-async fn redis_killed_and_restarted_loses_nothing(transport: Transport) {
+async fn f7_redis_killed_and_restarted_loses_nothing(transport: Transport) {
     let mut stack = stack(transport).await;
     let caller = Caller::of(&stack);
     let id = caller.create("durable").await;

@@ -10,7 +10,7 @@ use crate::support::{Caller, PATIENCE, stack, started};
 crate::journeys!(
     a_ready_instance_that_is_stopped_and_started_elsewhere_is_left_alone,
     an_instance_removed_elsewhere_is_not_ordered_again,
-    a_removal_does_not_depend_on_a_read_that_works,
+    f23_a_removal_does_not_depend_on_a_read_that_works,
     an_order_that_shows_up_late_is_not_left_behind,
 );
 
@@ -68,7 +68,7 @@ async fn an_instance_removed_elsewhere_is_not_ordered_again(transport: Transport
     assert_eq!(caller.calls("create").await.len(), 1);
 }
 
-async fn a_removal_does_not_depend_on_a_read_that_works(transport: Transport) {
+async fn f23_a_removal_does_not_depend_on_a_read_that_works(transport: Transport) {
     let stack = stack(transport).await;
     let caller = Caller::of(&stack);
     let id = caller.create("unreadable").await;

@@ -3,12 +3,15 @@
 use devstack::stack::Transport;
 use serde_json::json;
 
+use crate::past::Past;
 use crate::support::{Caller, stack};
 
 crate::journeys!(
     a_refused_offer_leads_to_the_next_one,
-    an_answer_lost_after_the_effect_is_found_and_not_repeated,
-    an_instance_that_breaks_while_booting_is_removed_before_the_next_is_ordered,
+    f1_an_answer_lost_after_the_effect_is_found_and_not_repeated,
+    f10_an_instance_that_breaks_while_booting_is_removed_before_the_next_is_ordered,
+    f8_reads_that_fail_while_it_boots_change_nothing,
+    f9_what_does_not_boot_in_time_is_removed_before_the_next_is_ordered,
     an_unknown_template_fails_with_its_name_and_costs_nothing,
 );
 
@@ -49,7 +52,7 @@ async fn a_refused_offer_leads_to_the_next_one(transport: Transport) {
     assert_eq!(caller.ledger().await.len(), 1);
 }
 
-async fn an_answer_lost_after_the_effect_is_found_and_not_repeated(transport: Transport) {
+async fn f1_an_answer_lost_after_the_effect_is_found_and_not_repeated(transport: Transport) {
     let stack = stack(transport).await;
     let caller = Caller::of(&stack);
     caller
@@ -61,7 +64,7 @@ async fn an_answer_lost_after_the_effect_is_found_and_not_repeated(transport: Tr
     assert_eq!(caller.calls("create").await.len(), 1);
 }
 
-async fn an_instance_that_breaks_while_booting_is_removed_before_the_next_is_ordered(
+async fn f10_an_instance_that_breaks_while_booting_is_removed_before_the_next_is_ordered(
     transport: Transport,
 ) {
     let stack = stack(transport).await;
@@ -86,6 +89,47 @@ async fn an_instance_that_breaks_while_booting_is_removed_before_the_next_is_ord
     assert_eq!(
         old["status"], "removed",
         "the broken one is not paid for any more"
+    );
+}
+
+async fn f8_reads_that_fail_while_it_boots_change_nothing(transport: Transport) {
+    let stack = stack(transport).await;
+    let caller = Caller::of(&stack);
+    for route in ["get", "list"] {
+        let fault = json!({
+            "route": route, "kind": "status", "when": "before", "count": 4, "status": 500
+        });
+        caller.fault(fault).await;
+    }
+    let id = caller.create("patient").await;
+    caller.until(&id, "ready").await;
+    let told = ["creating", "running", "health_checking", "ready"];
+    caller.until_told(&id, &told).await;
+    assert_eq!(caller.ledger().await.len(), 1);
+    assert_eq!(caller.calls("delete").await.len(), 0);
+}
+
+async fn f9_what_does_not_boot_in_time_is_removed_before_the_next_is_ordered(transport: Transport) {
+    let mut stack = stack(transport).await;
+    let (caller, past) = (Caller::of(&stack), Past::of(&mut stack));
+    let endless = json!({"delays": {"pulling": 1_000_000}});
+    caller.control("settings", endless).await;
+    let id = caller.create("stuck").await;
+    caller.until_told(&id, &["creating"]).await;
+    let first = caller.ledger().await[0]["id"].as_str().unwrap().to_owned();
+    let usual = json!({"delays": {"pulling": 1}});
+    caller.control("settings", usual).await;
+    caller
+        .control(&format!("instances/{first}"), json!({"status": "freezing"}))
+        .await;
+    past.pass(&id, 11).await;
+    let ready = caller.until(&id, "ready").await;
+    assert_ne!(ready["novitaInstanceId"], first.as_str());
+    let ledger = caller.ledger().await;
+    assert_eq!(ledger.len(), 2);
+    assert_eq!(
+        (&ledger[0]["id"], &ledger[0]["status"]),
+        (&json!(first), &json!("removed"))
     );
 }
 

@@ -17,5 +17,6 @@ mod orphans;
 mod past;
 mod policy;
 mod power;
+mod spot;
 mod support;
 mod traffic;

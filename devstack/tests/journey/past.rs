@@ -9,7 +9,8 @@ use shared::redis::{Command, Keys, Redis, RedisOptions, Repeat, Reply, Target};
 use crate::support::{Caller, PATIENCE};
 
 /// Times of a status that something counts from.
-const TIMES: [&str; 10] = [
+const TIMES: [&str; 11] = [
+    "/attempts/0/ackedAt",
     "/timestamps/created",
     "/timestamps/running",
     "/timestamps/ready",

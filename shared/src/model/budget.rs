@@ -58,10 +58,18 @@ pub fn reservation(spec: &Spec, status: &Status) -> Option<Reservation> {
     let rate = if status.is_closed() {
         Some(Rate::ZERO)
     } else {
-        live_rate(spec, status)
+        live_rate(spec, status).map(|rate| rate.plus(rate_beside(spec, status)))
     };
     let generation = spec.generation;
     rate.map(|rate| Reservation { generation, rate })
+}
+
+/// What exists beside the serving one takes its part, too, until it is gone.
+fn rate_beside(spec: &Spec, status: &Status) -> Rate {
+    let beside = status.beside.as_ref();
+    let attempt = beside.and_then(|beside| beside.attempt.as_ref());
+    let attempt = attempt.filter(|attempt| attempt.state.may_exist());
+    attempt.map_or(Rate::ZERO, |attempt| running_rate(spec, attempt))
 }
 
 fn live_rate(spec: &Spec, status: &Status) -> Option<Rate> {

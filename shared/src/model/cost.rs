@@ -83,6 +83,11 @@ impl Cost {
         self.closed.plus(current.unwrap_or_default())
     }
 
+    /// What another one has cost is part of this one from now on.
+    pub fn absorb(&mut self, other: &Self, now: Millis) {
+        self.closed = self.closed.plus(other.so_far(now));
+    }
+
     /// The same cost after a look at `now`; unchanged when nothing that matters has changed.
     #[must_use]
     pub fn after(&self, spec: &Spec, status: &Status, now: Millis) -> Self {

@@ -174,6 +174,30 @@ pub enum EventKind {
     /// It was used before the stop of a policy was sent.
     #[serde(rename = "instance.stop_called_off")]
     StopCalledOff,
+    /// The provider will take its spot machine back.
+    #[serde(rename = "spot.reclaim_notice")]
+    ReclaimNotice,
+    /// The provider took its spot machine back.
+    #[serde(rename = "spot.reclaimed")]
+    Reclaimed,
+    /// In a dry run, what would have been done about that.
+    #[serde(rename = "spot.withheld")]
+    SpotWithheld,
+    /// Another instance is to take over from it.
+    #[serde(rename = "instance.replacement_begun")]
+    ReplacementBegun,
+    /// Another instance has taken over: its id and endpoints are new.
+    #[serde(rename = "instance.replaced")]
+    Replaced,
+    /// No other instance could be had to take over.
+    #[serde(rename = "instance.replacement_failed")]
+    ReplacementFailed,
+    /// The provider was asked to move it to another machine.
+    #[serde(rename = "instance.migration_initiated")]
+    MigrationInitiated,
+    /// The provider did not move it.
+    #[serde(rename = "instance.migration_failed")]
+    MigrationFailed,
     /// Its phase changed, and no other event of the same step tells why.
     #[serde(rename = "instance.phase_changed")]
     PhaseChanged,
@@ -217,6 +241,14 @@ impl EventKind {
             Self::Deleting => "instance.deleting",
             Self::StopAnnounced => "instance.stop_announced",
             Self::StopCalledOff => "instance.stop_called_off",
+            Self::ReclaimNotice => "spot.reclaim_notice",
+            Self::Reclaimed => "spot.reclaimed",
+            Self::SpotWithheld => "spot.withheld",
+            Self::ReplacementBegun => "instance.replacement_begun",
+            Self::Replaced => "instance.replaced",
+            Self::ReplacementFailed => "instance.replacement_failed",
+            Self::MigrationInitiated => "instance.migration_initiated",
+            Self::MigrationFailed => "instance.migration_failed",
             Self::PhaseChanged => "instance.phase_changed",
             Self::BudgetWarning => "budget.warning",
             Self::Failed => "instance.failed",
@@ -240,6 +272,12 @@ impl EventKind {
             Self::Stopped => Some("stopped"),
             Self::StopAnnounced => Some("stop_announced"),
             Self::StopCalledOff => Some("stop_called_off"),
+            Self::ReclaimNotice => Some("reclaim_notice"),
+            Self::Reclaimed => Some("reclaimed"),
+            Self::Replaced => Some("replaced"),
+            Self::ReplacementFailed => Some("replacement_failed"),
+            Self::MigrationInitiated => Some("migrating"),
+            Self::MigrationFailed => Some("migration_failed"),
             Self::BudgetWarning => Some("budget_warning"),
             Self::Failed => Some("failed"),
             Self::Deleted => Some("deleted"),
@@ -251,6 +289,8 @@ impl EventKind {
             | Self::Stopping
             | Self::Vanished
             | Self::Deleting
+            | Self::SpotWithheld
+            | Self::ReplacementBegun
             | Self::PhaseChanged
             | Self::RecordRebuilt
             | Self::Drifted => None,

@@ -18,6 +18,7 @@ pub mod replay;
 pub(crate) mod samples;
 pub mod sighting;
 pub mod spec;
+pub mod spot;
 pub mod status;
 pub mod uptime;
 
@@ -36,5 +37,6 @@ pub use policy::{
 pub use replay::{ReplayError, replay};
 pub use sighting::Sighting;
 pub use spec::{BillingMode, Desired, Spec};
+pub use spot::{Beside, Role, SpotPolicy, SpotRules, SpotState, SpotStep};
 pub use status::{Attempt, AttemptState, Ending, Offer, PortMapping, ProviderFacts, Status};
 pub use uptime::Uptime;

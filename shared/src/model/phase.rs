@@ -128,7 +128,7 @@ impl Phase {
                 Self::Starting
             }
             "toStop" | "stopping" => Self::Stopping,
-            "exited" if facts.spot_status == "terminated" => Self::Reclaimed,
+            "exited" if facts.is_reclaimed() => Self::Reclaimed,
             "exited" => Self::Stopped,
             "migrating" => Self::Migrating,
             "toRemove" | "removing" | "removed" => Self::Deleting,

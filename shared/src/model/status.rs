@@ -9,6 +9,7 @@ use super::operation::{Failure, Operation, OperationState};
 use super::phase::Phase;
 use super::policy::{PolicyStop, Warnings};
 use super::spec::BillingMode;
+use super::spot::{Beside, SpotState};
 use super::uptime::Uptime;
 use crate::clock::Millis;
 use crate::fleet::Watched;
@@ -79,6 +80,12 @@ pub struct Status {
     /// What a worker last wrote down as its part of the budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservation: Option<Reservation>,
+    /// What is known and was done about its spot machine being taken back.
+    #[serde(skip_serializing_if = "SpotState::is_empty")]
+    pub spot: SpotState,
+    /// A second instance beside the one that the current attempt made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
 }
 
 /// How a wish ends that was not fulfilled.
@@ -181,6 +188,9 @@ pub struct ProviderFacts {
     pub port_mappings: Vec<PortMapping>,
     /// The provider's spot state; empty when there is none.
     pub spot_status: String,
+    /// When a spot machine is, or was, to be taken back, in Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_reclaim_at: Option<u64>,
     /// When the provider started it last, in Unix seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_started: Option<u64>,

@@ -23,7 +23,7 @@ over_both_transports!(alone:
     extending_and_checkpoints_cost_what_their_headers_declare,
     administration_costs_what_its_headers_declare,
     pausing_costs_what_its_headers_declare,
-    a_look_of_an_idle_worker_costs_three_commands,
+    f27_a_look_of_an_idle_worker_costs_three_commands,
 );
 
 async fn enqueueing_costs_what_its_header_declares(rig: Rig) {
@@ -347,7 +347,7 @@ async fn late_costs_what_its_headers_declare(rig: &Rig, session: &Queue, admin: 
     assert_eq!(billed, 3 + 3 + 1 + 2 + 1, "settle, and sleep no more");
 }
 
-async fn a_look_of_an_idle_worker_costs_three_commands(rig: Rig) {
+async fn f27_a_look_of_an_idle_worker_costs_three_commands(rig: Rig) {
     let session = session(&rig).await;
     let (billed, peek) = cost(&rig, session.peek(Millis(1))).await;
     assert!(!peek.unwrap().is_due);

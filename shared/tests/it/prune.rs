@@ -14,7 +14,7 @@ use crate::things::{event, reconcile, request, reserve, settle, spec};
 over_both_transports!(common:
     a_record_closed_long_ago_is_forgotten_with_all_that_belongs_to_it,
     what_is_not_closed_or_not_for_long_is_never_forgotten,
-    one_that_something_is_still_to_be_done_about_is_kept,
+    f6_one_that_something_is_still_to_be_done_about_is_kept,
     many_are_forgotten_in_portions_past_those_that_stay,
 );
 over_both_transports!(troubled: a_lost_reply_forgets_nothing_twice);
@@ -137,7 +137,7 @@ async fn what_is_not_closed_or_not_for_long_is_never_forgotten(rig: Rig) {
     }
 }
 
-async fn one_that_something_is_still_to_be_done_about_is_kept(rig: Rig) {
+async fn f6_one_that_something_is_still_to_be_done_about_is_kept(rig: Rig) {
     let (store, session, spec) = (rig.store(), rig.session(LONG_LEASE), spec("alpha"));
     accept(&store, &spec).await;
     close(&session, std::slice::from_ref(&spec)).await;

@@ -14,7 +14,7 @@ over_both_transports!(common:
     an_enqueued_job_is_handed_out_with_its_body,
     an_empty_queue_tells_of_no_timer,
     a_delayed_job_is_told_of_and_not_handed_out_early,
-    two_sessions_never_hold_one_job,
+    f4_two_sessions_never_hold_one_job,
     a_job_enqueued_while_it_is_held_runs_once_more,
     a_job_that_waits_for_its_time_runs_now_when_it_is_enqueued,
     a_job_that_waits_in_line_keeps_its_place,
@@ -62,7 +62,7 @@ async fn a_delayed_job_is_told_of_and_not_handed_out_early(rig: Rig) {
     assert!(handed_out >= due, "{handed_out:?} is before {due:?}");
 }
 
-async fn two_sessions_never_hold_one_job(rig: Rig) {
+async fn f4_two_sessions_never_hold_one_job(rig: Rig) {
     let jobs: Vec<_> = (0..60).map(|n| reconcile(&format!("i{n}"))).collect();
     rig.session(LONG_LEASE).enqueue(&jobs).await.unwrap();
     let drain = async || {

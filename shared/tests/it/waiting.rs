@@ -11,7 +11,7 @@ use crate::things::{HOUR, conclude, failed, ids, reconcile, reserve, reserve_one
 over_both_transports!(common:
     of_one_priority_the_earlier_goes_first,
     higher_priorities_go_first,
-    a_low_job_is_overtaken_by_no_more_than_its_offset,
+    f30_a_low_job_is_overtaken_by_no_more_than_its_offset,
     a_delayed_job_is_not_handed_out_before_its_time,
     a_fresh_job_is_runnable_since_it_was_wanted,
     a_delayed_job_is_runnable_since_its_time_came,
@@ -75,7 +75,7 @@ async fn pass_time(rig: &Rig, by: Duration) {
     }
 }
 
-async fn a_low_job_is_overtaken_by_no_more_than_its_offset(rig: Rig) {
+async fn f30_a_low_job_is_overtaken_by_no_more_than_its_offset(rig: Rig) {
     let session = rig.session(LONG_LEASE);
     session.enqueue(&[low()]).await.unwrap();
     // All the time there is another one of high priority, ten minutes long but for the ten seconds

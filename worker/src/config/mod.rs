@@ -1,6 +1,7 @@
 //! The worker's configuration.
 
 mod reconcile;
+mod spot;
 mod sweep;
 mod webhook;
 
@@ -12,7 +13,7 @@ use shared::config::{
     RedisConfig, Secret,
 };
 use shared::envs::EnvsKey;
-use shared::model::PolicyRules;
+use shared::model::{PolicyRules, SpotRules};
 use url::Url;
 
 pub use self::reconcile::ReconcileConfig;
@@ -20,6 +21,7 @@ pub use self::sweep::SweepConfig;
 pub use self::webhook::{WebhookConfig, WebhookFormat};
 
 use self::reconcile::ReconcileArgs;
+use self::spot::SpotArgs;
 use self::sweep::SweepArgs;
 use self::webhook::WebhookArgs;
 use crate::fleet_cli::FleetCommand;
@@ -96,6 +98,8 @@ struct WorkerArgs {
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
+    spot: SpotArgs,
+    #[command(flatten)]
     sweep: SweepArgs,
     #[command(flatten)]
     webhook: WebhookArgs,
@@ -124,6 +128,8 @@ pub struct WorkerConfig {
     pub reconcile: ReconcileConfig,
     /// When instances are stopped for their callers.
     pub policy: PolicyRules,
+    /// What is done about spot machines that the provider takes back.
+    pub spot: SpotRules,
     /// Instances that nobody accounts for.
     pub sweep: SweepConfig,
     /// Webhooks.
@@ -195,6 +201,7 @@ impl WorkerArgs {
         let envs_key = self.envs.read(reader, common.environment, prefix);
         let reconcile = self.reconcile.read(reader, prefix, write_timeout);
         let policy = self.policy.read(reader);
+        let spot = self.spot.read(reader);
         let webhook = self.webhook.read(reader, common.environment);
         let longest = [
             ("REQUEST_TIMEOUT", write_timeout),
@@ -224,6 +231,7 @@ impl WorkerArgs {
             retention: Duration::from_secs(retention * 24 * 3600),
             reconcile,
             policy,
+            spot,
             sweep: self.sweep.read(reader),
             webhook,
         })

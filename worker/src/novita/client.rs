@@ -234,6 +234,10 @@ impl Novita for NovitaClient {
         self.act("restart", id, context).await
     }
 
+    async fn migrate(&self, id: &ProviderId, context: &CallContext) -> Result<(), NovitaError> {
+        self.act("migrate", id, context).await
+    }
+
     async fn delete(&self, id: &ProviderId, context: &CallContext) -> Result<(), NovitaError> {
         self.act("delete", id, context).await
     }

@@ -100,6 +100,14 @@ pub trait Novita: Send + Sync {
         context: &CallContext,
     ) -> impl Future<Output = Result<(), NovitaError>> + Send;
 
+    /// Asks for an instance to be moved to another machine; what is on its disks is lost. Not safe to
+    /// repeat blindly: a second call may be a second move.
+    fn migrate(
+        &self,
+        id: &ProviderId,
+        context: &CallContext,
+    ) -> impl Future<Output = Result<(), NovitaError>> + Send;
+
     /// Asks for an instance to be deleted, irreversibly. Success means accepted, not deleted.
     fn delete(
         &self,

@@ -39,6 +39,7 @@ impl Operation {
     const CREATE: Self = Self::new("create", Lane::Create);
     const START: Self = Self::new("start", Lane::Create);
     const RESTART: Self = Self::new("restart", Lane::Create);
+    const MIGRATE: Self = Self::new("migrate", Lane::Create);
     const STOP: Self = Self::new("stop", Lane::Save);
     const DELETE: Self = Self::new("delete", Lane::Save);
 
@@ -195,6 +196,15 @@ impl<N: Novita> Provider<N> {
     pub async fn restart(&self, id: &ProviderId) -> Result<(), NovitaError> {
         let call = self.novita.restart(id, &self.context);
         self.call(Operation::RESTART, call).await
+    }
+
+    /// Asks for an instance to be moved to another machine. Not safe to repeat blindly.
+    ///
+    /// # Errors
+    /// Those of [`Novita::migrate`], or the call was held back.
+    pub async fn migrate(&self, id: &ProviderId) -> Result<(), NovitaError> {
+        let call = self.novita.migrate(id, &self.context);
+        self.call(Operation::MIGRATE, call).await
     }
 
     /// Asks for an instance to be deleted, irreversibly.

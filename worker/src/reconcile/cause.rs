@@ -30,6 +30,10 @@ pub(super) fn of(kind: EventKind, spec: &Spec, status: &Status) -> Cause {
         | EventKind::Deleting
         | EventKind::BudgetWarning => operation(spec),
         EventKind::Deleted if spec.desired == Desired::Deleted => operation(spec),
+        EventKind::SpotWithheld
+        | EventKind::ReplacementBegun
+        | EventKind::Replaced
+        | EventKind::MigrationInitiated => Cause::policy("SPOT_POLICY"),
         EventKind::OfferRefused => refusal(status),
         EventKind::CreateUnclear => Cause::Provider {
             said: "nothing clear".to_owned(),
@@ -39,6 +43,10 @@ pub(super) fn of(kind: EventKind, spec: &Spec, status: &Status) -> Cause {
         | EventKind::HealthChecking
         | EventKind::Ready
         | EventKind::Drifted
+        | EventKind::ReclaimNotice
+        | EventKind::Reclaimed
+        | EventKind::MigrationFailed
+        | EventKind::ReplacementFailed
         | EventKind::Started
         | EventKind::StartFailed
         | EventKind::Stopped

@@ -14,6 +14,7 @@ impl Draft<'_> {
     pub(super) fn account(&mut self) {
         let seen_at = self.seen_at();
         self.status.cost = self.status.cost.after(self.spec, &self.status, seen_at);
+        self.status.account_beside(self.spec, self.now);
         self.reserve();
         self.log_phase();
     }

@@ -1,5 +1,6 @@
 //! A step in the making: the status as it will be, and the events that tell why.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use shared::clock::Millis;
 use shared::fleet::Seen;
 use shared::model::budget::WARNING_PERCENT;
 use shared::model::operation::Failure;
+use shared::model::spot::Behind;
 use shared::model::{
     Attempt, AttemptState, Cause, Event, EventId, EventKind, Operation, OperationKind,
     OperationState, Spec, Status, Warnings,
@@ -78,6 +80,10 @@ pub(super) struct Draft<'a> {
     pub(super) last_used: Option<Millis>,
     /// The provider's ids that the record held when the step began.
     pub(super) held: Vec<String>,
+    /// What is put aside while the step is about the instance beside the serving one.
+    pub(super) behind: Option<Behind>,
+    /// What is waited for is the instance beside.
+    pub(super) watches_beside: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -98,6 +104,8 @@ impl<'a> Draft<'a> {
             writes: Vec::new(),
             seen: Seen::default(),
             last_used: None,
+            behind: None,
+            watches_beside: false,
         };
         draft.status.first_seen.get_or_insert(now);
         draft.take_up_operation();
@@ -142,6 +150,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The status as it is stored, whichever instance the step is about.
+    pub(super) fn stored(&self) -> Cow<'_, Status> {
+        match &self.behind {
+            None => Cow::Borrowed(&self.status),
+            Some(behind) => {
+                let mut status = self.status.clone();
+                status.leave_view(behind.clone());
+                Cow::Owned(status)
+            }
+        }
+    }
+
     /// Something is told in this step already. It is to be settled before anything else is written
     /// down, or it would be lost if this worker vanished in between.
     pub(super) fn has_news(&self) -> bool {
@@ -177,8 +197,11 @@ impl<'a> Draft<'a> {
         cause: Cause,
         kind: EventKind,
         reason: impl Into<String>,
-        data: Value,
+        mut data: Value,
     ) {
+        if let (Some(_), Some(data)) = (&self.behind, data.as_object_mut()) {
+            data.insert("beside".to_owned(), Value::Bool(true));
+        }
         self.status.events += 1;
         let event = Event {
             id: EventId::generate(),
@@ -192,7 +215,8 @@ impl<'a> Draft<'a> {
             change: None,
             data,
         };
-        if kind.notice().is_some() {
+        // How a replacement gets on is not told: its caller still has the one that it replaces.
+        if kind.notice().is_some() && self.behind.is_none() {
             self.status.notices += 1;
             if let Some(job) = self.notifier.webhook(self.spec, &self.status, &event) {
                 self.writes.push(Write::Enqueue(job, Duration::ZERO));

@@ -23,6 +23,9 @@ pub(crate) fn of(instance: &Instance, now: Millis) -> ProviderFacts {
             })
             .collect(),
         spot_status: instance.spot_status.as_str().to_owned(),
+        spot_reclaim_at: instance
+            .spot_reclaim_time
+            .and_then(|at| u64::try_from(at).ok()),
         last_started: instance
             .last_started_at
             .and_then(|at| u64::try_from(at).ok()),

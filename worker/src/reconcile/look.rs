@@ -52,6 +52,7 @@ fn listed(draft: &Draft<'_>, id: &ProviderId) -> Option<ProviderFacts> {
     Some(ProviderFacts {
         status_error: shown.status_error.clone(),
         spot_status: shown.spot_status.clone(),
+        spot_reclaim_at: shown.spot_reclaim_at,
         last_started: shown.last_started.or(known.last_started),
         last_stopped: shown.last_stopped.or(known.last_stopped),
         release_data_at: shown.release_data_at.or(known.release_data_at),

@@ -2,6 +2,7 @@
 //!
 //! Read `plan` first: it decides what the step is. The other modules do it.
 
+mod beside;
 mod cause;
 mod checks;
 mod claims;
@@ -22,6 +23,7 @@ mod power;
 mod remove;
 mod request;
 mod search;
+mod spot;
 mod stock;
 mod template;
 mod ties;
@@ -32,12 +34,12 @@ use std::time::Duration;
 use shared::clock::Millis;
 use shared::fail_point::FailPoint;
 use shared::model::operation::Failure;
-use shared::model::{InstanceId, PolicyRules, Spec, Status};
+use shared::model::{InstanceId, PolicyRules, Spec, SpotRules, Status};
 use shared::queue::{Checkpoint, JobId, Queue, Reservation, Settlement, Verdict};
 use shared::redis::RedisError;
 use shared::store::{Record, Scene, Store, StoreError};
 
-use self::draft::Draft;
+use self::draft::{Draft, Next};
 pub(crate) use self::facts::of as provider_facts;
 pub(crate) use self::notify::Notifier;
 pub(crate) use self::offers::region_code;
@@ -66,6 +68,7 @@ pub(crate) struct Reconciler<N> {
     pub(crate) notifier: Notifier,
     pub(crate) config: ReconcileConfig,
     pub(crate) policy: PolicyRules,
+    pub(crate) spot: SpotRules,
 }
 
 /// The hold on an instance under which a step runs.
@@ -136,6 +139,10 @@ impl<N: Novita> Reconciler<N> {
         let step = plan(spec, &draft.status, claim.is_some());
         tracing::debug!(instance = %spec.id, ?step, "reconciling");
         let next = match (step, claim) {
+            // Nothing is ordered or closed as long as something may exist beside.
+            (Step::Order | Step::Close | Step::Rest, _) if draft.status.beside.is_some() => {
+                Next::Never
+            }
             (Step::Claim, Some(claim)) => self.take_claim(&mut draft, claim).await,
             (Step::Order, _) => self.order(&mut draft, lease).await,
             (Step::Find, _) => self.find(&mut draft).await,
@@ -147,6 +154,7 @@ impl<N: Novita> Reconciler<N> {
             (Step::Rest | Step::Claim, _) => draft.rest(),
         };
         let next = self.police(&mut draft, next);
+        let next = self.mind_spot(&mut draft, lease, next).await;
         let (verdict, mut writes) = draft.finish(next);
         ties::hasten_looks(&mut writes, &self.config);
         (verdict, writes)

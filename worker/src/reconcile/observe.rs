@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use shared::model::status::Health;
-use shared::model::{EventKind, ProviderFacts, Status};
+use shared::model::{BillingMode, EventKind, ProviderFacts, Status};
 
 use super::checks::Checks;
 use super::draft::{Draft, Next};
@@ -34,6 +34,10 @@ impl<N: Novita> Reconciler<N> {
     async fn seen(&self, draft: &mut Draft<'_>, facts: ProviderFacts) -> Next {
         let (word, problem) = (facts.word(), facts.status_error.clone());
         let before = draft.status.provider.replace(facts);
+        if is_reclaimed(draft) && !draft.status.was_ready {
+            let message = "the provider took its spot machine back before it got ready";
+            return draft.discard(failure("RECLAIMED", message));
+        }
         match Sight::of(&word, &problem, Past::of(&draft.status)) {
             Sight::Broken => draft.discard(failure("PROVIDER_FAILURE", problem)),
             Sight::Settled => Next::SETTLED,
@@ -189,6 +193,16 @@ impl Sight {
     }
 }
 
+/// The provider took its spot machine back.
+fn is_reclaimed(draft: &Draft<'_>) -> bool {
+    let is_spot = draft
+        .status
+        .current()
+        .is_some_and(|attempt| attempt.offer.billing_mode == BillingMode::Spot);
+    let facts = draft.status.provider.as_ref();
+    is_spot && facts.is_some_and(ProviderFacts::is_reclaimed)
+}
+
 /// A word that nobody here asked for: recorded once, and otherwise left alone.
 pub(super) fn drifted(draft: &mut Draft<'_>, before: Option<&ProviderFacts>) {
     let word = draft
@@ -197,7 +211,9 @@ pub(super) fn drifted(draft: &mut Draft<'_>, before: Option<&ProviderFacts>) {
         .as_ref()
         .map(|facts| facts.status.clone())
         .unwrap_or_default();
-    if before.is_some_and(|before| before.status == word) {
+    // What became of a spot machine is told as such.
+    let is_explained = draft.status.spot.lost.is_some() || is_reclaimed(draft);
+    if is_explained || before.is_some_and(|before| before.status == word) {
         return;
     }
     tracing::warn!(instance = %draft.spec.id, provider_status = %word, "unexpected provider status");

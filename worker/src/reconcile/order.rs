@@ -52,6 +52,11 @@ impl<N: Novita> Reconciler<N> {
                 one_of_many,
             } => return take_in(draft, &instance, !one_of_many),
         }
+        self.order_best(draft, lease).await
+    }
+
+    /// Orders the best offer that can be had.
+    async fn order_best(&self, draft: &mut Draft<'_>, lease: &Lease<'_>) -> Next {
         let found = match self.template(draft.spec).await {
             Ok(template) => self.search(draft).await.map(|found| (template, found)),
             Err(obstacle) => Err(obstacle),
@@ -143,7 +148,7 @@ impl<N: Novita> Reconciler<N> {
         });
         let asked = Instant::now();
         FailPoint::OfferChosen.reached();
-        match lease.checkpoint(&draft.status).await {
+        match lease.checkpoint(&draft.stored()).await {
             Ok(Checkpoint::Written) => FailPoint::IntentWritten.reached(),
             Ok(Checkpoint::Lost | Checkpoint::Outdated) => return Next::Abandoned,
             Err(error) => {
@@ -193,6 +198,15 @@ impl<N: Novita> Reconciler<N> {
             }
             Err(error) => order_failed(draft, &error),
         }
+    }
+
+    /// Orders what is to take over from the serving instance. Unlike an order of the first one, it does
+    /// not take in what the provider may have: that may be the serving one.
+    pub(super) async fn order_beside(&self, draft: &mut Draft<'_>, lease: &Lease<'_>) -> Next {
+        if draft.has_news() {
+            return Next::NOW;
+        }
+        self.order_best(draft, lease).await
     }
 }
 
@@ -279,13 +293,12 @@ fn no_such_product(draft: &mut Draft<'_>, ranking: &Ranking) -> Next {
     Next::In(CATALOGUE_DOUBT)
 }
 
-/// Keeps the history bounded; only what never came into being is forgotten.
+/// Keeps the history bounded; only what is over is forgotten.
 fn forget_old_attempts(draft: &mut Draft<'_>) {
     let attempts = &mut draft.status.attempts;
     while attempts.len() >= ATTEMPTS_KEPT {
-        match attempts.iter().position(|attempt| {
-            matches!(attempt.state, AttemptState::Refused | AttemptState::Absent)
-        }) {
+        let is_over = |attempt: &Attempt| !attempt.state.may_exist();
+        match attempts.iter().position(is_over) {
             Some(oldest) => drop(attempts.remove(oldest)),
             None => return,
         }

@@ -159,7 +159,7 @@ impl<N: Novita> Reconciler<N> {
             return Next::NOW;
         }
         draft.note_call();
-        match lease.checkpoint(&draft.status).await {
+        match lease.checkpoint(&draft.stored()).await {
             Ok(Checkpoint::Written) => {}
             Ok(Checkpoint::Lost | Checkpoint::Outdated) | Err(_) => return Next::Abandoned,
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use shared::model::operation::Failure;
+use shared::model::spot::Behind;
 use shared::model::{BillingMode, Offer, Spec};
 use shared::stock::{StockNote, StockOuts};
 
@@ -62,7 +63,9 @@ impl<N: Novita> Reconciler<N> {
         let stock_outs = self.stock_outs().await;
         let clusters = self.catalog.clusters(&self.provider).await;
         let clusters = clusters.map_err(Obstacle::of)?;
-        let wanted = draft.spec.billing_mode;
+        let beside = draft.behind.as_ref();
+        let wanted = beside.map_or(draft.spec.billing_mode, Behind::billing_mode);
+        let avoided = beside.map_or("", Behind::avoided_cluster);
         let (mut ranking, mut is_known) =
             self.ranked(draft, &clusters, wanted, &stock_outs).await?;
         let falls_back = wanted == BillingMode::Spot && draft.spec.options.on_demand_fallback;
@@ -72,7 +75,11 @@ impl<N: Novita> Reconciler<N> {
             ranking.extend(more);
             is_known |= is_listed;
         }
-        let best = ranking.offers.first().map(|best| best.offer.clone());
+        // What lost a spot machine a moment ago would perhaps lose the next one, too.
+        let mut elsewhere = ranking.offers.iter();
+        let elsewhere = elsewhere.find(|ranked| ranked.offer.cluster_id != avoided);
+        let best = elsewhere.or(ranking.offers.first());
+        let best = best.map(|best| best.offer.clone());
         Ok(match best {
             Some(offer) => Found::Best(Box::new(Choice {
                 delivered: stock_outs.delivered(&offer),

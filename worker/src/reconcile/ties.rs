@@ -11,7 +11,7 @@ use crate::config::ReconcileConfig;
 /// The provider's ids under which something of the record may exist.
 pub(super) fn held(status: &Status) -> Vec<String> {
     let held = |attempt: &&Attempt| attempt.state.may_exist();
-    let attempts = status.attempts.iter().filter(held);
+    let attempts = status.all_attempts().filter(held);
     attempts
         .filter_map(|attempt| attempt.provider_id.clone())
         .collect()
@@ -47,12 +47,19 @@ impl Draft<'_> {
         self.status.watched = watched;
     }
 
-    /// Another word than the last one, of the instance that is worked on.
+    /// Another word than the last one, of the instance that is waited for.
     fn watched(&self) -> Option<Watched> {
-        let facts = self.status.provider.as_ref();
+        let beside = self.status.beside.as_ref().filter(|_| self.watches_beside);
+        let (attempt, facts) = match beside {
+            Some(beside) => (beside.attempt.as_ref(), &beside.boot.provider),
+            None => (self.status.current(), &self.status.provider),
+        };
         Some(Watched {
-            provider_id: self.status.provider_id()?.to_owned(),
-            word: facts.map(|facts| facts.status.clone()).unwrap_or_default(),
+            provider_id: attempt?.provider_id.clone()?,
+            word: facts
+                .as_ref()
+                .map(|facts| facts.status.clone())
+                .unwrap_or_default(),
         })
     }
 }

@@ -18,6 +18,11 @@ const CALLS_AHEAD: u32 = 2;
 const SMALL_BATCH: usize = 200;
 /// Redis is busy for about so long with each job of a call (`make bench-queue`).
 const PER_JOB: Duration = Duration::from_micros(10);
+/// What a handler costs that does nothing else (`make bench-queue`). Who takes hardly longer is not
+/// quicker with more of them side by side; their tasks only take the processor from each other.
+const PER_HANDLER: Duration = Duration::from_micros(5);
+/// So many handlers run side by side however quick they are.
+const SIDE_BY_SIDE: usize = 10;
 /// A job that waited this long is handed back: the estimate was wrong.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// After a worker vanished nothing is held ahead for this long: what is held counts as crashed when its
@@ -51,6 +56,16 @@ impl Ahead {
         }
         let started = window.as_nanos() * permits as u128 / handling.as_nanos().max(1);
         (started as usize).min(4 * self.batch())
+    }
+
+    /// How many handlers to run side by side, at most `permits`: as many as their time is worth.
+    pub(super) fn side_by_side(&self, permits: usize, longest: Duration) -> usize {
+        if self.handling.is_zero() {
+            return permits;
+        }
+        let handling = self.handling.max(longest);
+        let worth = handling.as_nanos() / PER_HANDLER.as_nanos();
+        (worth as usize).max(SIDE_BY_SIDE).min(permits)
     }
 
     /// How many jobs one call may settle or reserve: it should not keep Redis busy for longer than it is
@@ -165,6 +180,22 @@ mod tests {
         );
         ahead.handled(Duration::from_millis(100));
         assert_eq!(depth(&ahead, 10), 0, "it ended");
+    }
+
+    #[test]
+    fn handlers_that_wait_for_anything_run_side_by_side_and_no_others() {
+        let quick = after(&[Duration::from_micros(20); 64]);
+        assert_eq!(quick.side_by_side(100, Duration::ZERO), SIDE_BY_SIDE);
+        assert_eq!(quick.side_by_side(3, Duration::ZERO), 3);
+        let longest = Duration::from_millis(1);
+        assert_eq!(
+            quick.side_by_side(100, longest),
+            100,
+            "one is still running"
+        );
+        let waiting = after(&[Duration::from_millis(1); 64]);
+        assert_eq!(waiting.side_by_side(100, Duration::ZERO), 100);
+        assert_eq!(after(&[]).side_by_side(100, Duration::ZERO), 100);
     }
 
     #[test]

@@ -34,6 +34,8 @@ use crate::pulse::Pulse;
 
 /// Finished jobs wait this long for company before they are settled.
 const LINGER: Duration = Duration::from_millis(3);
+/// Before it is looked again whether more handlers should run side by side.
+const RECONSIDER: Duration = Duration::from_millis(1);
 /// Before a job is tried again whose handler came to nothing.
 const FRUITLESS_WAIT: Backoff = Backoff {
     base: Duration::from_secs(10),
@@ -190,6 +192,10 @@ impl<H: Handler> Runner<H> {
         }
         if let Some(stale_at) = self.ahead.stale_at() {
             due = due.min(stale_at);
+            if self.running.len() < self.options.permits {
+                // Handlers that turn out to be slow are no reason to leave permits unused.
+                due = due.min(Instant::now() + RECONSIDER);
+            }
         }
         if self.clock.is_some() {
             due = due.min(self.pulse.due());
@@ -243,9 +249,14 @@ impl<H: Handler> Runner<H> {
     /// Jobs to hold at a time: one per permit, and those ahead.
     fn target(&self) -> usize {
         let now = Instant::now();
-        let longest = self.held.values().map(|held| held.since).min();
-        let longest = longest.map_or(Duration::ZERO, |since| now - since);
+        let longest = self.longest(now);
         self.options.permits + self.ahead.depth(self.options.permits, longest, now)
+    }
+
+    /// How long the oldest handler has been running.
+    fn longest(&self, now: Instant) -> Duration {
+        let oldest = self.held.values().map(|held| held.since).min();
+        oldest.map_or(Duration::ZERO, |since| now - since)
     }
 
     fn in_hand(&self) -> usize {
@@ -357,7 +368,9 @@ impl<H: Handler> Runner<H> {
 
     /// Starts what waits, as far as there are permits.
     fn start_ahead(&mut self) {
-        while self.running.len() < self.options.permits && !self.suspects.want_to_be_alone() {
+        let longest = self.longest(Instant::now());
+        let most = self.ahead.side_by_side(self.options.permits, longest);
+        while self.running.len() < most && !self.suspects.want_to_be_alone() {
             let Some((job, clock)) = self.ahead.pop() else {
                 return;
             };

@@ -58,7 +58,7 @@ async fn a_create_whose_tls_handshake_failed_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_create_that_got_no_usable_answer_may_have_been_applied_and_is_sent_once() {
+async fn f1_a_create_that_got_no_usable_answer_may_have_been_applied_and_is_sent_once() {
     for answer in [
         Canned::HangUp,
         Canned::Text(200, "{".into()),

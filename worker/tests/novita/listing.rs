@@ -39,7 +39,7 @@ async fn read(pages: impl IntoIterator<Item = Canned>) -> (Listing, Vec<String>)
 }
 
 #[tokio::test]
-async fn all_pages_up_to_the_total_make_a_complete_list() {
+async fn f13_all_pages_up_to_the_total_make_a_complete_list() {
     let (listing, lines) =
         read([page(0..100, 250), page(100..200, 250), page(200..250, 250)]).await;
     let Listing::Complete(all) = listing else {

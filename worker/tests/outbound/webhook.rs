@@ -69,7 +69,7 @@ async fn reason(url: impl Into<String>) -> String {
 }
 
 #[tokio::test]
-async fn the_body_arrives_byte_for_byte_with_both_signatures() {
+async fn f28_the_body_arrives_byte_for_byte_with_both_signatures() {
     let receiver = Receiver::status("204 No Content", "").await;
     let outcome = deliverer(LAX, &["s3cr3t", "old"], PATIENT)
         .deliver(&delivery(receiver.url()), NOW)

@@ -87,7 +87,7 @@ fn a_record_that_cannot_be_read_stops_the_clock_and_decides_nothing() {
 }
 
 #[test]
-fn an_incomplete_list_decides_nothing() {
+fn f14_an_incomplete_list_decides_nothing() {
     let mut scene = scene();
     scene.pass(0);
     let before = scene.suspects.clone();

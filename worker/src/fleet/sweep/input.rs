@@ -109,8 +109,8 @@ impl Known {
     /// What a stored record says.
     #[must_use]
     pub fn of(spec: &Spec, status: Option<&Status>, is_protected: bool) -> Self {
-        let attempts = status.map(|status| status.attempts.as_slice());
-        let held = attempts.unwrap_or_default().iter().map(|attempt| Held {
+        let attempts = status.into_iter().flat_map(Status::all_attempts);
+        let held = attempts.map(|attempt| Held {
             number: attempt.number,
             state: attempt.state,
             provider_id: attempt.provider_id.clone().and_then(ProviderId::new),
