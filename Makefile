@@ -47,6 +47,11 @@ bench-queue: deps-bench-queue ## Our queue beside BullMQ and its Rust port; ARGS
 	$(CARGO) build --workspace --release --locked
 	$(CARGO) bench -p worker --bench queue --locked -- $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: deps ## 1,000 and 10,000 instances: how soon changes show, calls, memory; ARGS=--quick for a look
+	$(CARGO) build --workspace --release --locked
+	$(CARGO) bench -p worker --bench fleet --locked -- $(ARGS)
+
 .PHONY: build
 build:
 	$(CARGO) build --workspace --locked

@@ -6,6 +6,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::machine::Resident;
 use crate::screen::Screen;
 use crate::service::{Role, Service};
 use crate::stack::Stack;
@@ -48,7 +49,7 @@ async fn measure(stack: &Stack, role: Role) -> anyhow::Result<Value> {
         let mut service = Service::start(role, 100 + run, stack.env(), stack.logs()).await?;
         times.push(started.elapsed().as_millis() as u64);
         sleep(SETTLE).await;
-        rss = f64::max(rss, resident_mib(service.pid().context("no process")?)?);
+        rss = f64::max(rss, Resident::of(service.pid().context("no process")?)?.now);
         service.stop(Duration::from_secs(10)).await?;
     }
     times.sort_unstable();
@@ -57,19 +58,4 @@ async fn measure(stack: &Stack, role: Role) -> anyhow::Result<Value> {
         "ready_ms_worst": times[RUNS - 1],
         "idle_rss_mib": (rss * 10.0).round() / 10.0,
     }))
-}
-
-/// Resident memory of a process (Linux: `VmRSS` of `/proc/<pid>/status`).
-fn resident_mib(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .context("no VmRSS")?;
-    let kib: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .context("no figure")?
-        .parse()?;
-    Ok(kib / 1024.0)
 }

@@ -2,11 +2,13 @@
 
 pub mod audit;
 pub mod bench;
+pub mod benchmarks;
 pub mod bridge;
 pub mod delay;
 pub mod demo;
 pub mod http;
 mod input;
+pub mod machine;
 pub mod novita;
 mod process;
 pub mod redis;

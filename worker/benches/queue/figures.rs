@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use devstack::benchmarks::quantile;
+
 use crate::measure::Sample;
 use crate::plan::{Case, IN_BULK, LOADED, PICK_UP, SINGLE, SPARSE};
 use crate::system::{Route, System};
@@ -103,10 +105,4 @@ impl Figures {
 pub(crate) fn cost_ratio(of: impl Fn(System) -> Option<f64>) -> Option<f64> {
     let best = System::PEERS.into_iter().filter_map(&of).reduce(f64::min)?;
     Some(of(System::Ours)? / best)
-}
-
-/// The nearest-rank quantile of sorted values; of an even number the median is the upper one.
-fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
-    let rank = (sorted.len() as f64 * q) as usize;
-    sorted.get(rank.min(sorted.len().checked_sub(1)?)).copied()
 }

@@ -6,8 +6,8 @@
 mod child;
 mod figures;
 mod idle;
-mod machine;
 mod measure;
+mod node;
 mod ours;
 mod peers;
 mod plan;
@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use devstack::benchmarks;
 use devstack::bridge::{Bridge, BridgeOptions};
 use devstack::delay::DelayProxy;
 
@@ -90,15 +91,15 @@ async fn compare(cli: &Cli) -> anyhow::Result<()> {
         node_script: peers.node_script,
         rust_peer: peers.rust_peer,
     };
-    let load = machine::load()?;
+    let load = devstack::machine::load()?;
     if load > BUSY {
         eprintln!("the load average is {load}: others are at work, and figures will be low");
     }
     let machine = format!(
         "{}; redis-server {}; Node.js {}; {}; load average at the start {load}",
-        machine::describe()?,
+        devstack::machine::describe()?,
         server.version().await?,
-        machine::node().await?,
+        node::version().await?,
         peers::versions()?
     );
     let plan = if cli.quick { Plan::QUICK } else { Plan::FULL };
@@ -112,9 +113,8 @@ async fn compare(cli: &Cli) -> anyhow::Result<()> {
     let page = page(&machine, plan, &report::tables(&figures, idle));
     println!("{page}");
     if !cli.quick {
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
-        std::fs::create_dir_all(&docs)?;
-        std::fs::write(docs.join("benchmarks.md"), &page)?;
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
+        benchmarks::publish(&docs, "bench-queue", &page)?;
     }
     println!("{}", report::closing(&figures, idle));
     Ok(())
@@ -190,7 +190,7 @@ async fn measure_step(
 
 fn page(machine: &str, plan: Plan, tables: &str) -> String {
     format!(
-        "# Benchmarks\n\n\
+        "## The queue\n\n\
          Written by `make bench-queue`: our queue beside BullMQ and its Rust port, in one run on one\n\
          `redis-server` (append-only file synced every second), {} time(s) in turn.\n\n\
          Machine: {machine}.\n\n\

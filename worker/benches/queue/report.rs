@@ -1,5 +1,6 @@
 //! The figures as tables for people and as one line for programs.
 
+use devstack::benchmarks::table;
 use serde_json::{Map, Value, json};
 
 use crate::figures::{Figures, Spread, cost_ratio};
@@ -27,7 +28,7 @@ pub(crate) fn tables(figures: &Figures, idle_commands_per_day: f64) -> String {
             &pick_up(figures),
         ),
         format!(
-            "## Idle\n\nOne API process and two workers without instances, metrics scraped every 15 s: \
+            "### Idle\n\nOne API process and two workers without instances, metrics scraped every 15 s: \
              **{idle_commands_per_day:.0} commands a day**.\n"
         ),
     ]
@@ -87,7 +88,7 @@ pub(crate) fn closing(figures: &Figures, idle_commands_per_day: f64) -> Value {
 }
 
 fn section(title: &str, what: &str, rows: &[Vec<String>]) -> String {
-    format!("## {title}\n\n{what}\n\n{}", table(rows))
+    format!("### {title}\n\n{what}\n\n{}", table(rows))
 }
 
 fn throughput(figures: &Figures) -> Vec<Vec<String>> {
@@ -190,38 +191,4 @@ fn times(ratio: Option<f64>) -> String {
 fn range(spread: Spread) -> String {
     let Spread { median, min, max } = spread;
     format!("{median:.0} ({min:.0} to {max:.0})")
-}
-
-/// Markdown with columns of one width each; the first two are words, the others figures.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let rule = widths.iter().enumerate().map(|(column, width)| {
-        let end = if column < 2 { '-' } else { ':' };
-        format!("-{}{end}", "-".repeat(*width))
-    });
-    let rule = rule.collect::<Vec<_>>().join("|");
-    let mut lines: Vec<String> = rows.iter().map(|row| line(row, &widths)).collect();
-    lines.insert(1.min(lines.len()), format!("|{rule}|"));
-    lines.join("\n") + "\n"
-}
-
-fn line(row: &[String], widths: &[usize]) -> String {
-    let cells = row
-        .iter()
-        .zip(widths)
-        .enumerate()
-        .map(|(column, (cell, width))| {
-            if column < 2 {
-                format!(" {cell:<width$} ")
-            } else {
-                format!(" {cell:>width$} ")
-            }
-        });
-    format!("|{}|", cells.collect::<Vec<_>>().join("|"))
 }
