@@ -9,18 +9,18 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::admin::Readiness;
-use shared::model::{PolicyRules, Rate};
+use shared::model::{PolicyRules, Rate, SpotRules};
 use shared::queue::QueueAdmin;
 use shared::store::Store;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ApiConfig, Limits};
+use crate::config::{ApiConfig, Limits, Listing};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
 use crate::handlers::{
-    Input, changes, events, fleet, health, instances, jobs, operations, queue, usage,
+    Input, changes, events, fleet, health, instances, jobs, migration, operations, queue, usage,
 };
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
@@ -43,8 +43,12 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     /// The most that all instances together may cost per hour.
     pub(crate) budget: Option<Rate>,
+    /// How the whole fleet is listed.
+    pub(crate) listing: Listing,
     /// When workers stop instances for their callers.
     pub(crate) policy: PolicyRules,
+    /// What workers do about spot machines that are taken back.
+    pub(crate) spot: SpotRules,
     router: Router,
     draining: CancellationToken,
 }
@@ -72,7 +76,9 @@ impl App {
             traffic: Traffic::new(),
             limits: config.limits.clone(),
             budget: config.budget,
+            listing: config.listing,
             policy: config.policy.clone(),
+            spot: config.spot.clone(),
             router,
             draining,
         }
@@ -170,6 +176,9 @@ impl App {
             Endpoint::TouchInstance => usage::touch(self, input).await,
             Endpoint::AutoStopStats => usage::stats(self).await,
             Endpoint::TriggerAutoStop => usage::trigger(self, input).await,
+            Endpoint::CheckFailedMigrations => migration::check_failed(self, input).await,
+            Endpoint::MigrationStatus => migration::status(self).await,
+            Endpoint::TriggerMigration => migration::trigger(self).await,
             Endpoint::ListFleet => fleet::comprehensive(self, input).await,
             Endpoint::SyncFleet => fleet::sync(self, input).await,
             Endpoint::ReadOperation => operations::read(self, input).await,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use shared::config::{
     Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, PolicyArgs, Reader, RedisArgs,
-    RedisConfig,
+    RedisConfig, SpotArgs,
 };
 use shared::envs::EnvsKey;
-use shared::model::{PolicyRules, Rate};
+use shared::model::{PolicyRules, Rate, SpotRules};
 
 const DEFAULT_METRICS_PORT: u16 = 9464;
 /// A million US dollars per hour.
@@ -59,8 +59,19 @@ pub struct ApiArgs {
     /// needs `maxPricePerHour` [default: no limit]
     #[arg(long, env = "MAX_HOURLY_COST")]
     max_hourly_cost: Option<String>,
+    /// Whether `GET /api/instances/comprehensive` is answered
+    #[arg(long, env = "ENABLE_COMPREHENSIVE_LISTING", default_value = "true")]
+    enable_comprehensive_listing: String,
+    /// Whether it also shows what others made at the provider
+    #[arg(long, env = "DEFAULT_INCLUDE_NOVITA_ONLY", default_value = "true")]
+    default_include_novita_only: String,
+    /// Whether it also has the provider's list read anew
+    #[arg(long, env = "DEFAULT_SYNC_LOCAL_STATE", default_value = "false")]
+    default_sync_local_state: String,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    spot: SpotArgs,
 }
 
 /// The configuration of the API process.
@@ -78,8 +89,23 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// The most that all instances together may cost per hour; `None` for no limit.
     pub budget: Option<Rate>,
+    /// How the whole fleet is listed.
+    pub listing: Listing,
     /// When workers stop instances for their callers: they are told the same.
     pub policy: PolicyRules,
+    /// What workers do about spot machines that are taken back: they are told the same.
+    pub spot: SpotRules,
+}
+
+/// How `GET /api/instances/comprehensive` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listing {
+    /// It does.
+    pub is_enabled: bool,
+    /// What others made is shown unless a request says otherwise.
+    pub shows_foreign: bool,
+    /// The provider's list is read anew unless a request says otherwise.
+    pub syncs: bool,
 }
 
 /// What a caller may take of this process.
@@ -103,6 +129,19 @@ pub struct Limits {
 type Effective = Vec<(&'static str, String)>;
 
 impl ApiArgs {
+    fn listing(&self, reader: &mut Reader) -> Listing {
+        let (enabled, foreign, sync) = (
+            &self.enable_comprehensive_listing,
+            &self.default_include_novita_only,
+            &self.default_sync_local_state,
+        );
+        Listing {
+            is_enabled: reader.bool("ENABLE_COMPREHENSIVE_LISTING", enabled),
+            shows_foreign: reader.bool("DEFAULT_INCLUDE_NOVITA_ONLY", foreign),
+            syncs: reader.bool("DEFAULT_SYNC_LOCAL_STATE", sync),
+        }
+    }
+
     fn budget(&self, reader: &mut Reader) -> Option<Rate> {
         let raw = self.max_hourly_cost.as_deref()?.trim();
         if raw.is_empty() {
@@ -144,7 +183,9 @@ impl ApiConfig {
         );
         let max_connections = reader.int("MAX_CONNECTIONS", &args.max_connections, 1..=100_000);
         let budget = args.budget(&mut reader);
+        let listing = args.listing(&mut reader);
         let policy = args.policy.read(&mut reader);
+        let spot = args.spot.read(&mut reader);
         let effective = reader.effective().to_vec();
         let config = redis.map(|redis| Self {
             common,
@@ -152,7 +193,9 @@ impl ApiConfig {
             redis,
             envs_key,
             budget,
+            listing,
             policy,
+            spot,
             limits: Limits {
                 request_timeout,
                 body_timeout: Duration::from_secs(30),

@@ -26,6 +26,8 @@ pub(crate) enum ApiError {
     TargetTooLong,
     #[error("unknown transfer coding")]
     TransferEncoding,
+    #[error("{0} is switched off")]
+    SwitchedOff(&'static str),
     #[error("no such route")]
     NoRoute { method: String, path: String },
     #[error("method not allowed")]
@@ -130,6 +132,7 @@ impl ApiError {
             Self::Framing(_) | Self::BodyBroken(_) => (S::BAD_REQUEST, "INVALID_REQUEST"),
             Self::TargetTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG"),
             Self::TransferEncoding => (S::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
+            Self::SwitchedOff(_) => (S::NOT_FOUND, "FEATURE_DISABLED"),
             Self::NoRoute { .. } => (S::NOT_FOUND, "NOT_FOUND"),
             Self::MethodNotAllowed { .. } => (S::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::NoInstance(_) => (S::NOT_FOUND, "INSTANCE_NOT_FOUND"),
@@ -159,6 +162,7 @@ impl ApiError {
             Self::Framing(why) => (*why).to_owned(),
             Self::TargetTooLong => "The request target is longer than 8192 bytes".to_owned(),
             Self::TransferEncoding => "The only transfer coding is chunked".to_owned(),
+            Self::SwitchedOff(what) => format!("{what} is switched off"),
             Self::NoRoute { method, path } => format!("Route {method} {path} not found"),
             Self::MethodNotAllowed { allow } => {
                 format!("Method not allowed here; allowed: {allow}")
@@ -210,6 +214,7 @@ impl ApiError {
             | Self::Framing(_)
             | Self::TargetTooLong
             | Self::TransferEncoding
+            | Self::SwitchedOff(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
             | Self::NoInstance(_)

@@ -21,6 +21,9 @@ pub(crate) enum Endpoint {
     TouchInstance,
     AutoStopStats,
     TriggerAutoStop,
+    CheckFailedMigrations,
+    MigrationStatus,
+    TriggerMigration,
     ReadOperation,
     ListJobs,
     QueueStats,
@@ -35,7 +38,7 @@ pub(crate) enum Endpoint {
     Ready,
 }
 
-static RESOURCES: [Resource; 27] = [
+static RESOURCES: [Resource; 30] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -77,6 +80,18 @@ static RESOURCES: [Resource; 27] = [
     Resource {
         pattern: "/api/instances/auto-stop/trigger",
         methods: &[(Verb::Post, Endpoint::TriggerAutoStop)],
+    },
+    Resource {
+        pattern: "/api/instances/migration/check-failed",
+        methods: &[(Verb::Post, Endpoint::CheckFailedMigrations)],
+    },
+    Resource {
+        pattern: "/api/instances/migration/scheduler/status",
+        methods: &[(Verb::Get, Endpoint::MigrationStatus)],
+    },
+    Resource {
+        pattern: "/api/instances/migration/scheduler/trigger",
+        methods: &[(Verb::Post, Endpoint::TriggerMigration)],
     },
     Resource {
         pattern: "/api/instances/start",
@@ -173,6 +188,9 @@ impl Endpoint {
             | Self::TouchInstance
             | Self::AutoStopStats
             | Self::TriggerAutoStop
+            | Self::CheckFailedMigrations
+            | Self::MigrationStatus
+            | Self::TriggerMigration
             | Self::ReadOperation
             | Self::ListJobs
             | Self::QueueStats
@@ -194,6 +212,7 @@ impl Endpoint {
             | Self::ChangeNamedInstance(_)
             | Self::TouchInstance
             | Self::TriggerAutoStop
+            | Self::CheckFailedMigrations
             | Self::RetryDeadJobs
             | Self::PauseQueue
             | Self::ResumeQueue => true,
@@ -203,6 +222,8 @@ impl Endpoint {
             | Self::StopAllInstances
             | Self::ListFleet
             | Self::AutoStopStats
+            | Self::MigrationStatus
+            | Self::TriggerMigration
             | Self::ReadOperation
             | Self::ListJobs
             | Self::QueueStats

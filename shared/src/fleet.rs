@@ -32,6 +32,8 @@ pub struct PassReport {
     pub started_at: Millis,
     /// When the last pass began whose list was whole; every field of the fleet is as fresh as that.
     pub complete_at: Millis,
+    /// Passes in all whose list was not whole.
+    pub incomplete: u64,
     /// Why the last list was not whole; empty when it was.
     pub gap: String,
     /// Instances of this deployment in the last whole list.

@@ -27,6 +27,26 @@ pub(crate) fn describe() {
         "Instances that a dry run did not stop, by reason"
     );
     describe_counter!(
+        "spot_notices_total",
+        "Notices that the provider will take a spot machine back"
+    );
+    describe_counter!(
+        "spot_reclaims_total",
+        "Spot machines that the provider took back, and whether within their first hour"
+    );
+    describe_counter!(
+        "spot_replacements_total",
+        "Instances ordered to take over from a spot machine"
+    );
+    describe_counter!(
+        "spot_migrations_failed_total",
+        "Instances that the provider was asked to move, and did not"
+    );
+    describe_counter!(
+        "spot_withheld_total",
+        "Spot machines taken back about which a dry run did nothing, by policy"
+    );
+    describe_counter!(
         "novita_requests_total",
         "Calls to the provider, by lane, operation and outcome"
     );

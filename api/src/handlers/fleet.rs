@@ -259,9 +259,18 @@ fn ms(since: Instant) -> u64 {
 /// `GET /api/instances/comprehensive`.
 pub(crate) async fn comprehensive(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let began = Instant::now();
-    // As the predecessor did: whatever is not `false` is true.
-    let with_foreign = input.parameter("includeNovitaOnly")?.as_deref() != Some("false");
+    if !app.listing.is_enabled {
+        return Err(ApiError::SwitchedOff("Comprehensive listing"));
+    }
+    // As the predecessor did: whatever is not `false` is true in the one, and the reverse in the other.
+    let foreign = input.parameter("includeNovitaOnly")?;
+    let with_foreign = foreign.map_or(app.listing.shows_foreign, |word| word != "false");
+    let sync = input.parameter("syncLocalState")?;
+    let syncs = sync.map_or(app.listing.syncs, |word| word == "true");
     let snapshot = Snapshot::read(app).await?;
+    if syncs {
+        read_anew(app).await?;
+    }
     let read = ms(began);
     let (instances, sources) = snapshot.entries(with_foreign);
     let complete_at = snapshot.report.complete_at;
@@ -295,10 +304,7 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let before = Snapshot::read(app).await?.entries(true).0.len();
     // By the clock by which passes tell when they began.
     let asked = app.store.time().await?;
-    let (redis, keys) = (app.store.redis().clone(), app.store.keys().clone());
-    let queue = Queue::new(redis, keys, Duration::ZERO);
-    let name = Periodic::Fleet;
-    queue.enqueue(&[Job::Periodic { name }]).await?;
+    read_anew(app).await?;
     let report = until_passed(app, asked, began).await?;
     let is_done = report.complete_at >= asked;
     let snapshot = Snapshot::read(app).await?;
@@ -335,6 +341,14 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
         StatusCode::ACCEPTED
     };
     Ok(Reply::json(status, &answer))
+}
+
+/// Has a worker read the provider's list now.
+pub(super) async fn read_anew(app: &App) -> Result<(), ApiError> {
+    let (redis, keys) = (app.store.redis().clone(), app.store.keys().clone());
+    let queue = Queue::new(redis, keys, Duration::ZERO);
+    let name = Periodic::Fleet;
+    Ok(queue.enqueue(&[Job::Periodic { name }]).await?)
 }
 
 /// Waits for a pass that began after `asked`; the report of the last one when none came in time.

@@ -173,9 +173,8 @@ impl Look {
                 "novitaApi": self.provider().map_or("unknown", word),
                 "jobQueue": word(has_workers),
                 "cache": redis,
-                // Spot migration is not part of this version.
-                "migrationService": "down",
-                "failedMigrationService": "down",
+                "migrationService": word(has_workers),
+                "failedMigrationService": word(has_workers),
                 "redis": redis,
             },
             "dependencies": {

@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod jobs;
+pub(crate) mod migration;
 pub(crate) mod operations;
 mod query;
 pub(crate) mod queue;

@@ -16,6 +16,7 @@ mod framing;
 mod harness;
 mod health;
 mod jobs;
+mod migration;
 mod options;
 mod pause;
 mod read;

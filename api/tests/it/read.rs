@@ -163,3 +163,18 @@ async fn an_id_that_nobody_has_is_told_apart_from_one_that_cannot_be() {
     let unknown = api.get("/api/operations/op_unknown").await;
     unknown.is(404, "OPERATION_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn the_whole_fleet_is_listed_as_the_deployment_says() {
+    let off = Api::start_with(|config| config.listing.is_enabled = false).await;
+    let answer = off.get("/api/instances/comprehensive").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.text("/error/code"), "FEATURE_DISABLED");
+    let syncing = Api::start_with(|config| config.listing.syncs = true).await;
+    let path = "/api/instances/comprehensive?syncLocalState=false";
+    assert_eq!(syncing.get(path).await.status, 200);
+    assert_eq!(syncing.get("/api/jobs/cron:fleet").await.status, 404);
+    let answer = syncing.get("/api/instances/comprehensive").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(syncing.get("/api/jobs/cron:fleet").await.status, 200);
+}

@@ -73,6 +73,13 @@ impl Calls {
         calls
     }
 
+    /// The place of the order under this name; 0 when there is none.
+    pub(super) fn order_of(&self, name: &str) -> usize {
+        let mut orders = self.creates.iter();
+        let order = orders.find(|create| create.name == name);
+        order.map_or(0, |create| create.place)
+    }
+
     pub(super) fn deletes_of(&self, id: &str) -> impl Iterator<Item = &Delete> {
         self.deletes.iter().filter(move |delete| delete.id == id)
     }

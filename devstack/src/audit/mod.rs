@@ -65,6 +65,9 @@ pub struct Wish {
     pub is_over: bool,
     /// What the provider was made to fail for it, by the provider's ids: may be discarded at any time.
     pub broken: BTreeSet<String>,
+    /// What the provider took back, by its ids: another one may be made beside it, and one of the two
+    /// deleted as long as the other stands.
+    pub taken: BTreeSet<String>,
     /// The orders as the product wrote them down, oldest first.
     pub attempts: Vec<Attempt>,
 }
@@ -129,15 +132,12 @@ impl Evidence<'_> {
             let wish = self.wishes.get(instance);
             findings.extend(leaked(instance, entries, wish));
             findings.extend(unlogged(entries, &calls));
-            let duplicates = duplicated(entries, &calls);
+            let wish = wish.unwrap_or(&nothing);
+            let duplicates = duplicated(entries, &calls, wish);
             if duplicates.is_empty() {
                 // Where there are, the fault is that they were made, not that they are removed.
-                let wish = wish.unwrap_or(&nothing);
-                findings.extend(
-                    entries
-                        .iter()
-                        .flat_map(|e| wrongly_deleted(e, &calls, wish)),
-                );
+                let wrong = entries.iter();
+                findings.extend(wrong.flat_map(|e| wrongly_deleted(e, entries, &calls, wish)));
             }
             findings.extend(duplicates);
         }
@@ -231,16 +231,14 @@ fn unlogged(entries: &[&LedgerEntry], calls: &Calls) -> Option<Finding> {
     Some(Finding::new(Fault::BlindCreate, what))
 }
 
-/// Each earlier instance of a request has to be discarded before the order of a later one arrives.
-fn duplicated(entries: &[&LedgerEntry], calls: &Calls) -> Vec<Finding> {
+/// Each earlier instance of a request has to be discarded before the order of a later one arrives, unless
+/// the provider took it back.
+fn duplicated(entries: &[&LedgerEntry], calls: &Calls, wish: &Wish) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (position, later) in entries.iter().enumerate() {
-        let ordered = calls
-            .creates
-            .iter()
-            .find(|create| create.name == later.name);
-        let ordered = ordered.map_or(0, |create| create.place);
-        for earlier in &entries[..position] {
+        let ordered = calls.order_of(&later.name);
+        let kept = |entry: &&&LedgerEntry| !wish.taken.contains(&entry.id);
+        for earlier in entries[..position].iter().filter(kept) {
             let mut deletes = calls.deletes_of(&earlier.id);
             if !deletes.any(|delete| delete.place < ordered) {
                 let what = format!("{} was made beside {}", later.name, earlier.name);
@@ -251,11 +249,25 @@ fn duplicated(entries: &[&LedgerEntry], calls: &Calls) -> Vec<Finding> {
     findings
 }
 
-fn wrongly_deleted(entry: &LedgerEntry, calls: &Calls, wish: &Wish) -> Vec<Finding> {
+fn wrongly_deleted(
+    entry: &LedgerEntry,
+    entries: &[&LedgerEntry],
+    calls: &Calls,
+    wish: &Wish,
+) -> Vec<Finding> {
     let is_wished = |at: i64| wish.deleted_at.is_some_and(|wished| wished <= at);
+    let another_stands = |place: usize| {
+        let stands = |other: &&LedgerEntry| {
+            let mut deletes = calls.deletes_of(&other.id);
+            calls.order_of(&other.name) < place && !deletes.any(|delete| delete.place < place)
+        };
+        let mut others = entries.iter().filter(|other| other.id != entry.id);
+        !wish.taken.is_empty() && others.any(stands)
+    };
     calls
         .deletes_of(&entry.id)
         .filter(|delete| !wish.broken.contains(&entry.id) && !is_wished(delete.at))
+        .filter(|delete| !another_stands(delete.place))
         .map(|_| {
             let what = format!("{} was deleted before anybody asked for it", entry.name);
             Finding::new(Fault::WronglyDeleted, what)

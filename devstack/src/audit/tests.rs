@@ -66,6 +66,7 @@ fn wish() -> Wish {
         deleted_at: Some(20_000),
         is_over: true,
         broken: BTreeSet::new(),
+        taken: BTreeSet::new(),
         attempts: vec![
             attempt(1, 1000, Fate::NotFound(2)),
             attempt(2, 9000, Fate::Known),
@@ -107,6 +108,24 @@ fn what_runs_after_its_caller_was_told_that_it_is_gone_is_leaked() {
     assert_eq!(found, [Fault::Leaked]);
     wish.is_over = false;
     assert_eq!(faults(&[entry("a", 2, "running")], &requests, wish), []);
+}
+
+#[test]
+fn what_the_provider_took_back_may_be_replaced_and_one_of_the_two_always_stands() {
+    let ledger = [entry("a", 1, "removed"), entry("b", 2, "removed")];
+    let (first, second) = (create(1000, 1, Some(200)), create(9000, 2, Some(200)));
+    let mut wish = wish();
+    wish.attempts[0].fate = Fate::Known;
+    wish.taken.insert("a".into());
+    let replaced = [first.clone(), second.clone(), delete(12_000, "a")];
+    assert_eq!(faults(&ledger, &replaced, wish.clone()), []);
+    let dropped = [first.clone(), second.clone(), delete(12_000, "b")];
+    assert_eq!(faults(&ledger, &dropped, wish.clone()), []);
+    let hasty = [first.clone(), delete(2000, "a"), second.clone()];
+    let none_stood = faults(&ledger, &hasty, wish.clone());
+    assert_eq!(none_stood, [Fault::WronglyDeleted]);
+    let both = [first, second, delete(12_000, "a"), delete(12_001, "b")];
+    assert_eq!(faults(&ledger, &both, wish), [Fault::WronglyDeleted]);
 }
 
 #[test]

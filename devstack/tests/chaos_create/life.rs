@@ -30,15 +30,20 @@ pub(crate) enum Act {
     Break,
     /// The provider takes the spot machine back.
     Reclaim,
+    /// The provider gives notice of that.
+    Notice,
     /// Somebody deletes it in the provider's console.
     RemoveByHand,
 }
+
+/// What happens, and how often in comparison.
+type Acts = &'static [(Act, u32)];
 
 /// A way to live: a policy joins the test by its variables, by members of the create, and by its acts.
 #[derive(Debug)]
 pub(crate) struct Habits {
     /// What happens, and how often in comparison.
-    pub(crate) acts: &'static [(Act, u32)],
+    pub(crate) acts: Acts,
     /// At most so much happens to one.
     pub(crate) acts_max: usize,
     /// More variables for the processes.
@@ -48,7 +53,7 @@ pub(crate) struct Habits {
 }
 
 /// Without any policy.
-pub(crate) const PLAIN: Habits = Habits {
+const PLAIN: Habits = Habits {
     acts: &[
         (Act::Wish("stop"), 6),
         (Act::Wish("start"), 6),
@@ -63,6 +68,38 @@ pub(crate) const PLAIN: Habits = Habits {
     members: |rng| json!({"billingMode": if rng.random_bool(0.7) { "spot" } else { "onDemand" }}),
 };
 
+/// With every spot machine that the provider wants back replaced, or moved.
+const TAKEN_BACK: Acts = &[
+    (Act::Wish("stop"), 3),
+    (Act::Wish("start"), 3),
+    (Act::Wish("restart"), 2),
+    (Act::Exit, 1),
+    (Act::Break, 1),
+    (Act::Reclaim, 6),
+    (Act::Notice, 6),
+    (Act::RemoveByHand, 1),
+];
+
+/// Which way the lives on one stack are lived takes turns.
+pub(crate) const ALL: [&Habits; 3] = [
+    &PLAIN,
+    &Habits {
+        acts: TAKEN_BACK,
+        env: &[("SPOT_POLICY", "replace")],
+        members: |_| json!({"billingMode": "spot"}),
+        ..PLAIN
+    },
+    &Habits {
+        acts: TAKEN_BACK,
+        env: &[
+            ("SPOT_POLICY", "migrate"),
+            ("MIGRATION_ELIGIBILITY_INTERVAL_HOURS", "1"),
+        ],
+        members: |_| json!({"billingMode": "spot"}),
+        ..PLAIN
+    },
+];
+
 /// One instance, as its caller knows it.
 #[derive(Debug, Default)]
 pub(crate) struct Life {
@@ -72,6 +109,7 @@ pub(crate) struct Life {
     /// The operation of the newest wish, if that is a stop.
     stop: Option<Value>,
     broken: BTreeSet<String>,
+    taken: BTreeSet<String>,
     deleted_at: Option<i64>,
     pub(crate) is_over: bool,
     pub(crate) findings: Vec<Finding>,
@@ -173,14 +211,20 @@ impl Life {
                 place.change(provider_id, &broken).await
             }
             Act::Reclaim if status == "ready" && instance["billingMode"] == "spot" => {
+                self.taken.insert(provider_id.to_owned());
                 let reclaimed = json!({"spot": "reclaim"});
                 place.change(provider_id, &reclaimed).await
+            }
+            Act::Notice if status == "ready" && instance["billingMode"] == "spot" => {
+                self.taken.insert(provider_id.to_owned());
+                let noticed = json!({"spot": "notice"});
+                place.change(provider_id, &noticed).await
             }
             Act::RemoveByHand => {
                 self.broken.insert(provider_id.to_owned());
                 place.remove_by_hand(provider_id).await
             }
-            Act::Wish(_) | Act::Exit | Act::Break | Act::Reclaim => false,
+            Act::Wish(_) | Act::Exit | Act::Break | Act::Reclaim | Act::Notice => false,
         };
         if is_done {
             place.note(&format!("{act:?}"));
@@ -275,6 +319,7 @@ impl Life {
             deleted_at: self.deleted_at,
             is_over: self.is_over,
             broken: self.broken.clone(),
+            taken: self.taken.clone(),
             attempts: status.map(attempts).unwrap_or_default(),
         }
     }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::caller::Caller;
 use crate::crew::Crew;
-use crate::life::{Habits, Life, PLAIN};
+use crate::life::{self, Habits, Life};
 use crate::plan::Weather;
 use crate::request::ulid;
 use crate::run::{Outcome, WINDOW, decides};
@@ -143,7 +143,8 @@ async fn stretch(
     transport: Transport,
     seed: u64,
 ) -> anyhow::Result<Outcome> {
-    let (world, habits) = (World::start().await, &PLAIN);
+    let (world, turn) = (World::start().await, numbers.start / LIVES_PER_STACK);
+    let habits = life::ALL[(turn + seed) as usize % life::ALL.len()];
     let (deployment, provider) = (
         world.deployment(),
         world.provider(Weather::Rough, None).await,

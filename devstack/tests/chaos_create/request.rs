@@ -178,13 +178,14 @@ pub(crate) fn attempts(status: &Status) -> Vec<Attempt> {
         | AttemptState::Discarding
         | AttemptState::Gone => Fate::Known,
     };
-    status
-        .attempts
-        .iter()
+    let mut attempts: Vec<Attempt> = status
+        .all_attempts()
         .map(|attempt| Attempt {
             marker: attempt.marker.clone(),
             intent_at: attempt.intent_at.0 as i64,
             fate: fate(attempt),
         })
-        .collect()
+        .collect();
+    attempts.sort_by_key(|attempt| attempt.intent_at);
+    attempts
 }

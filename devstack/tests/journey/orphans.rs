@@ -1,9 +1,13 @@
 //! Instances that no record accounts for, because Redis forgot them or somebody made them up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use devstack::stack::{Stack, StackOptions, Transport, eventually};
+use redis::from_redis_value;
 use serde_json::{Value, json};
+use shared::model::InstanceId;
+use shared::redis::Keys;
 
 use crate::support::{Caller, PATIENCE, started};
 
@@ -12,6 +16,9 @@ crate::journeys!(
     what_only_looks_like_ours_is_never_touched,
     an_instance_whose_deleted_record_still_has_it_is_deleted_again,
     a_sync_shows_what_somebody_else_made_and_removed,
+    what_nobody_accounts_for_is_stopped_kept_for_a_day_and_deleted,
+    a_dry_run_stops_and_deletes_nothing_however_old,
+    more_than_a_few_at_once_are_a_matter_for_people,
 );
 
 const FLEET: usize = 200;
@@ -204,4 +211,132 @@ async fn an_instance_whose_deleted_record_still_has_it_is_deleted_again(transpor
     .await
     .unwrap();
     caller.until(&id, "terminated").await;
+}
+
+/// Instances that bear our marker for records that never were, beside one that is ours; that one's id at the
+/// provider, and theirs. They are running and known to be suspect.
+async fn with_orphans(caller: &Caller, stack: &mut Stack, count: usize) -> (String, Vec<String>) {
+    caller.make_room(count + 1).await;
+    let id = caller.create("ours").await;
+    let ours = caller.until(&id, "ready").await;
+    let name = caller.ledger().await[0]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut orphans = Vec::new();
+    for _ in 0..count {
+        let other = InstanceId::generate();
+        let (known, other) = (id.parse::<InstanceId>().unwrap(), other.ulid().unwrap());
+        let name = name.replace(&known.ulid().unwrap().to_string(), &other.to_string());
+        orphans.push(caller.make_elsewhere(&name).await);
+    }
+    eventually("them among the suspects", PATIENCE, async || {
+        let known = suspects(stack).await;
+        let is_known = |orphan: &String| known.contains_key(orphan);
+        let states = at_the_provider(caller).await;
+        if orphans.iter().all(is_known) && states.iter().all(|(_, state)| state == "running") {
+            Ok(())
+        } else {
+            Err(format!("{known:?} {states:?}"))
+        }
+    })
+    .await
+    .unwrap();
+    let ours = ours["novitaInstanceId"].as_str().unwrap().to_owned();
+    (ours, orphans)
+}
+
+fn suspects_key() -> String {
+    Keys::new("novita_api").suspects()
+}
+
+async fn suspects(stack: &mut Stack) -> BTreeMap<String, String> {
+    let all = stack.redis().command(&["HGETALL", &suspects_key()]).await;
+    from_redis_value(all.unwrap()).unwrap()
+}
+
+/// So many minutes pass for all suspects.
+async fn let_pass(stack: &mut Stack, minutes: u64) {
+    for (id, stored) in suspects(stack).await {
+        let mut suspect: Value = serde_json::from_str(&stored).unwrap();
+        for time in ["firstSeen", "lastSeen", "since"] {
+            if let Some(at) = suspect[time].as_u64() {
+                suspect[time] = json!(at - minutes * 60_000);
+            }
+        }
+        let aged = suspect.to_string();
+        let words = ["HSET", &suspects_key(), &id, &aged];
+        stack.redis().command(&words).await.unwrap();
+    }
+}
+
+async fn until_state(caller: &Caller, provider_id: &str, state: &str) {
+    eventually(
+        &format!("{provider_id} {state}"),
+        2 * PATIENCE,
+        async || {
+            let states = at_the_provider(caller).await;
+            let it = states.into_iter().find(|(id, _)| id == provider_id);
+            match it {
+                Some((_, now)) if now == state => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        },
+    )
+    .await
+    .unwrap();
+}
+
+/// Waits for three more passes, which are half a minute apart at least.
+async fn more_passes(caller: &Caller) {
+    let passes = async || {
+        let path = "instances/migration/scheduler/status";
+        caller.read(path).await["status"]["totalExecutions"].as_u64()
+    };
+    let before = passes().await.unwrap();
+    eventually("three more passes", 2 * PATIENCE, async || {
+        match passes().await {
+            Some(now) if now >= before + 3 => Ok(()),
+            now => Err(format!("{now:?}")),
+        }
+    })
+    .await
+    .unwrap();
+}
+
+async fn what_nobody_accounts_for_is_stopped_kept_for_a_day_and_deleted(transport: Transport) {
+    let mut stack = fleet_stack(transport, &[("ORPHAN_POLICY", "quarantine")]).await;
+    let caller = Caller::of(&stack);
+    let (ours, orphans) = with_orphans(&caller, &mut stack, 1).await;
+    let_pass(&mut stack, 16).await;
+    until_state(&caller, &orphans[0], "exited").await;
+    assert_eq!(caller.calls("delete").await, Vec::<Value>::new());
+    let_pass(&mut stack, 25 * 60).await;
+    until_state(&caller, &orphans[0], "removed").await;
+    until_state(&caller, &ours, "running").await;
+}
+
+async fn a_dry_run_stops_and_deletes_nothing_however_old(transport: Transport) {
+    let env = [("ORPHAN_POLICY", "quarantine"), ("ORPHAN_DRY_RUN", "true")];
+    let mut stack = fleet_stack(transport, &env).await;
+    let caller = Caller::of(&stack);
+    let (_, orphans) = with_orphans(&caller, &mut stack, 1).await;
+    let_pass(&mut stack, 48 * 60).await;
+    more_passes(&caller).await;
+    for route in ["stop", "delete"] {
+        assert_eq!(caller.calls(route).await, Vec::<Value>::new());
+    }
+    until_state(&caller, &orphans[0], "running").await;
+}
+
+async fn more_than_a_few_at_once_are_a_matter_for_people(transport: Transport) {
+    let mut stack = fleet_stack(transport, &[("ORPHAN_POLICY", "quarantine")]).await;
+    let caller = Caller::of(&stack);
+    let (ours, orphans) = with_orphans(&caller, &mut stack, 6).await;
+    let_pass(&mut stack, 16).await;
+    more_passes(&caller).await;
+    assert_eq!(caller.calls("stop").await, Vec::<Value>::new());
+    for one in orphans.iter().chain([&ours]) {
+        until_state(&caller, one, "running").await;
+    }
 }

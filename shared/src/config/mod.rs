@@ -10,6 +10,7 @@ mod policy;
 mod reader;
 mod redis;
 mod seeds;
+mod spot;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub use envs::EnvsArgs;
 pub use policy::PolicyArgs;
 pub use reader::{ConfigError, Reader, Secret};
 pub use redis::{RedisArgs, RedisConfig};
+pub use spot::SpotArgs;
 
 /// Exit code of a process that is configured wrongly (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;

@@ -1,7 +1,6 @@
 //! The worker's configuration.
 
 mod reconcile;
-mod spot;
 mod sweep;
 mod webhook;
 
@@ -10,7 +9,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use shared::config::{
     Common, CommonArgs, ConfigCommand, ConfigError, EnvsArgs, PolicyArgs, Reader, RedisArgs,
-    RedisConfig, Secret,
+    RedisConfig, Secret, SpotArgs,
 };
 use shared::envs::EnvsKey;
 use shared::model::{PolicyRules, SpotRules};
@@ -21,7 +20,6 @@ pub use self::sweep::SweepConfig;
 pub use self::webhook::{WebhookConfig, WebhookFormat};
 
 use self::reconcile::ReconcileArgs;
-use self::spot::SpotArgs;
 use self::sweep::SweepArgs;
 use self::webhook::WebhookArgs;
 use crate::fleet_cli::FleetCommand;

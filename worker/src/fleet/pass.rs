@@ -222,7 +222,10 @@ fn report(list: &List, remembered: &Remembered, now: Millis) -> PassReport {
             ..report
         }
     } else {
-        report
+        PassReport {
+            incomplete: before.incomplete + 1,
+            ..report
+        }
     }
 }
 
@@ -261,5 +264,6 @@ mod tests {
         }
         let failed = report(&list(Some(Gap::NoTotal)), &remembered, Millis(9));
         assert_eq!((failed.idle, failed.complete_at), (0, Millis(3)));
+        assert_eq!(failed.incomplete, 1);
     }
 }

@@ -11,8 +11,10 @@ mod hold;
 mod lot;
 mod spare;
 
+use std::time::Duration;
+
 use shared::pace::{Lane, Pace};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use self::gate::{Gate, Pass};
 pub use self::health::ProviderHealth;
@@ -21,6 +23,12 @@ use crate::novita::{
     CallContext, Cluster, CreateRequest, Held, Instance, InstancePage, ListQuery, Listing, Novita,
     NovitaError, Pages, Product, ProductQuery, ProviderId, RegistryAuth, Template,
 };
+
+/// How long a list that has begun waits for further pages that are held back. To begin anew would take
+/// more calls than to go on.
+const LIST_PATIENCE: Duration = Duration::from_secs(60);
+/// Before a page that was held back is asked for again.
+const HELD_AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Something that is asked of the provider, and the lane it takes.
 #[derive(Debug, Clone, Copy)]
@@ -233,8 +241,16 @@ impl<N: Novita> Provider<N> {
         mut keep: impl FnMut(Instance) -> T,
     ) -> Listing<T> {
         let mut pages = Pages::new(query);
+        let mut patience = LIST_PATIENCE;
         loop {
             let page = self.page(pages.query()).await;
+            if let (Err(NovitaError::Held(held)), Some(_)) = (&page, pages.total())
+                && let Some(left) = patience.checked_sub(held.wait.max(HELD_AT_LEAST))
+            {
+                sleep(held.wait.max(HELD_AT_LEAST)).await;
+                patience = left;
+                continue;
+            }
             if let Some(listing) = pages.take(page, &mut keep) {
                 return listing;
             }

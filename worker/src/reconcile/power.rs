@@ -217,6 +217,8 @@ impl<N: Novita> Reconciler<N> {
                 draft.gone();
                 Next::NOW
             }
+            // It is stopped when nothing of it runs, what is beside it included.
+            ProviderStatus::Exited if draft.status.beside.is_some() => Next::SETTLED,
             ProviderStatus::Exited => {
                 draft.stopped();
                 Next::SETTLED

@@ -1,10 +1,12 @@
-//! What is done when the provider takes a spot machine back.
+//! What is done when the provider takes a spot machine back. The API tells of the same rules as the worker
+//! follows.
 
 use std::time::Duration;
 
 use clap::Args;
-use shared::config::Reader;
-use shared::model::{SpotPolicy, SpotRules};
+
+use super::reader::Reader;
+use crate::model::{SpotPolicy, SpotRules};
 
 const POLICIES: [(&str, SpotPolicy); 4] = [
     (SpotPolicy::None.as_str(), SpotPolicy::None),
@@ -14,8 +16,8 @@ const POLICIES: [(&str, SpotPolicy); 4] = [
 ];
 
 /// Flags and variables about it. The names that begin with `MIGRATION` are the predecessor's.
-#[derive(Debug, Args)]
-pub(super) struct SpotArgs {
+#[derive(Debug, Clone, Args)]
+pub struct SpotArgs {
     /// `none`; `replace` by another spot machine or `on_demand` before it is lost; or `migrate` once it
     /// is lost, which loses its disks
     #[arg(long, env = "SPOT_POLICY", default_value = "none")]
@@ -43,7 +45,7 @@ pub(super) struct SpotArgs {
 
 impl SpotArgs {
     /// Reads and checks.
-    pub(super) fn read(&self, reader: &mut Reader) -> SpotRules {
+    pub fn read(&self, reader: &mut Reader) -> SpotRules {
         let policy = reader.choice("SPOT_POLICY", &self.spot_policy, &POLICIES);
         let is_enabled = reader.bool("MIGRATION_ENABLED", &self.migration_enabled);
         let hours = reader.int(
