@@ -15,17 +15,20 @@ use crate::outbound::CallContext;
 use crate::periodic::Housekeeping;
 use crate::reconcile::Reconciler;
 use crate::runner::Handler;
-use crate::webhook::{Deliverer, Delivery, Outcome, next_attempt};
+use crate::webhook::{Deliverer, Delivery, Endpoints, NotYet, Outcome, next_attempt};
 
 /// Before a job is read again that could not be read.
 const READ_AGAIN: Duration = Duration::from_secs(5);
 /// So often: another worker may be of the version that wrote it.
 const READINGS: u32 = 3;
+/// A webhook older than this waits for its turn no longer.
+const HELD_AT_MOST: Duration = Duration::from_secs(72 * 3600);
 
 /// Everything this worker can do.
 pub(crate) struct Work<N> {
     pub(crate) reconciler: Reconciler<N>,
     pub(crate) deliverer: Deliverer,
+    pub(crate) endpoints: Endpoints,
     pub(crate) fleet: Fleet<N>,
     pub(crate) housekeeping: Housekeeping,
 }
@@ -40,7 +43,7 @@ impl<N: Novita + 'static> Handler for Work<N> {
         };
         match parsed {
             Job::Reconcile { instance } => self.reconciler.reconcile(job, &instance, now).await,
-            Job::Webhook(delivery) => self.deliver(job, delivery).await,
+            Job::Webhook(delivery) => self.deliver(job, delivery, now).await,
             Job::Periodic { name } => match name {
                 Periodic::Housekeeping => self.housekeeping.run(job, now).await,
                 Periodic::Fleet => self.fleet.pass(job, now).await,
@@ -51,18 +54,30 @@ impl<N: Novita + 'static> Handler for Work<N> {
 }
 
 impl<N: Novita> Work<N> {
-    async fn deliver(&self, job: Reservation, delivery: queue::Delivery) -> Settlement {
+    async fn deliver(
+        &self,
+        job: Reservation,
+        delivery: queue::Delivery,
+        now: Millis,
+    ) -> Settlement {
+        let made = delivery.event_id.ulid().map(|ulid| ulid.timestamp_ms());
+        let age = Duration::from_millis(made.map_or(0, |made| now.since(Millis(made))));
         let delivery = Delivery {
             id: delivery.event_id.to_string(),
             url: delivery.url,
             body: Bytes::from(delivery.body),
             context: CallContext::default(),
         };
+        let turn = match self.endpoints.enter(&delivery.url) {
+            Ok(turn) => turn,
+            Err(not_yet) => return held(job, age, not_yet),
+        };
         FailPoint::BeforeWebhook.reached();
         let attempt = self
             .deliverer
             .deliver(&delivery, Millis::now().seconds())
             .await;
+        turn.conclude(matches!(attempt.outcome, Outcome::Delivered { .. }));
         FailPoint::WebhookSent.reached();
         let attempts = job.errors + 1;
         let verdict = match attempt.outcome {
@@ -88,6 +103,19 @@ impl<N: Novita> Work<N> {
         );
         job.settle(verdict, Vec::new())
     }
+}
+
+/// A delivery whose turn it is not keeps its attempts; that has an end, too.
+fn held(job: Reservation, age: Duration, not_yet: NotYet) -> Settlement {
+    let reason = not_yet.reason();
+    metrics::counter!("webhook_held_total", "reason" => reason).increment(1);
+    let verdict = if age > HELD_AT_MOST {
+        let (id, attempts) = (job.id.to_string(), job.errors);
+        dead(&id, attempts, "its receiver was failing for three days")
+    } else {
+        Verdict::Hold(not_yet.wait())
+    };
+    job.settle(verdict, Vec::new())
 }
 
 /// A newer version's job is left to others for a moment; what nobody can read is given up.

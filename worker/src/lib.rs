@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod breaker;
 mod catalog;
 pub mod config;
 pub mod fleet;
@@ -49,7 +50,7 @@ use crate::provider::Provider;
 use crate::pulse::{ProviderHealth, Pulse};
 use crate::reconcile::{Notifier, Reconciler};
 use crate::runner::RunnerOptions;
-use crate::webhook::{Deliverer, DelivererOptions};
+use crate::webhook::{Deliverer, DelivererOptions, Endpoints};
 
 /// On top of the shutdown time-out, for settling what finished within it.
 const SETTLE_GRACE: Duration = Duration::from_secs(3);
@@ -199,6 +200,7 @@ fn work(
         reconciler,
         fleet,
         deliverer,
+        endpoints: Endpoints::new(config.permits),
         housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone(), config.retention),
     })
 }

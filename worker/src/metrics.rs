@@ -27,6 +27,14 @@ pub(crate) fn describe() {
         "Instances that a dry run did not stop, by reason"
     );
     describe_counter!(
+        "webhook_held_total",
+        "Deliveries that waited for their turn without an attempt, by reason"
+    );
+    describe_counter!(
+        "webhook_breaker_state_total",
+        "Changes of the breakers of webhook receivers, by the state that they changed to"
+    );
+    describe_counter!(
         "spot_notices_total",
         "Notices that the provider will take a spot machine back"
     );

@@ -128,7 +128,10 @@ impl Phase {
                 Self::Starting
             }
             "toStop" | "stopping" => Self::Stopping,
-            "exited" if facts.is_reclaimed() => Self::Reclaimed,
+            // What was stopped as it was wanted stays stopped, whatever becomes of its machine.
+            "exited" if status.timestamps.stopped.is_none() && facts.is_reclaimed() => {
+                Self::Reclaimed
+            }
             "exited" => Self::Stopped,
             "migrating" => Self::Migrating,
             "toRemove" | "removing" | "removed" => Self::Deleting,
@@ -255,6 +258,18 @@ mod tests {
             Phase::of(&spec(Desired::Running), Some(&status)),
             Phase::Ready
         );
+    }
+
+    #[test]
+    fn a_machine_that_was_taken_back_shows_unless_it_was_stopped_before() {
+        let mut status = seen("exited", AttemptState::Acked);
+        let facts = status.provider.as_mut().unwrap();
+        facts.spot_status = "terminated".into();
+        let wanted = spec(Desired::Running);
+        assert_eq!(Phase::of(&wanted, Some(&status)), Phase::Reclaimed);
+        status.timestamps.stopped = Some(Millis(2));
+        let stopped = spec(Desired::Stopped);
+        assert_eq!(Phase::of(&stopped, Some(&status)), Phase::Stopped);
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn push_settlement(
     }
     let (delay, error) = match verdict {
         Verdict::Done | Verdict::Release => (Duration::ZERO, ""),
-        Verdict::Again(after) => (*after, ""),
+        Verdict::Again(after) | Verdict::Hold(after) => (*after, ""),
         Verdict::Retry { after, error } | Verdict::Crash { after, error } => {
             (*after, error.as_str())
         }

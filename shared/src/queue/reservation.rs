@@ -112,6 +112,9 @@ pub enum Verdict {
     },
     /// Not started, or stopped in the middle: anyone may take it at once, and no attempt is spent.
     Release,
+    /// Not started, because it is not its turn: anyone may take it after this long, and no attempt is
+    /// spent.
+    Hold(Duration),
 }
 
 impl Verdict {
@@ -125,6 +128,7 @@ impl Verdict {
             Self::Crash { .. } => "crash",
             Self::Dead { .. } => "dead",
             Self::Release => "release",
+            Self::Hold(_) => "hold",
         }
     }
 }

@@ -92,6 +92,7 @@ async fn a_stale_settlement_applies_nothing_it_brings(rig: Rig) {
     for verdict in [
         Verdict::Done,
         Verdict::Release,
+        Verdict::Hold(HOUR),
         failed(HOUR),
         dead(),
         Verdict::Again(HOUR),

@@ -7,13 +7,23 @@ use shared::pace::Lane;
 use shared::queue::BreakerState;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Entry, Outcome};
+use crate::breaker::{Breaker, Entry, Outcome, Rules};
 use crate::metrics;
 
-/// The longest rest of a breaker.
-const LONGEST_REST: Duration = Duration::from_secs(60);
-/// The longest rest where money is saved.
-const LONGEST_SAVE_REST: Duration = Duration::from_secs(5);
+/// A lane's breaker. A refusal is an answer too: what fails is a call without any.
+const RULES: Rules = Rules {
+    streak: 5,
+    percent: 50,
+    calls: 20,
+    window: Duration::from_secs(30),
+    first_rest: Duration::from_secs(5),
+    longest_rest: Duration::from_secs(60),
+};
+/// Where money is saved it never rests for long.
+const SAVING: Rules = Rules {
+    longest_rest: Duration::from_secs(5),
+    ..RULES
+};
 
 /// What this process knows about the provider; clones share it.
 #[derive(Debug, Clone)]
@@ -32,9 +42,9 @@ impl Default for ProviderHealth {
     fn default() -> Self {
         Self(Arc::new(Known {
             last: Mutex::default(),
-            save: Mutex::new(Breaker::new(LONGEST_SAVE_REST)),
-            create: Mutex::new(Breaker::new(LONGEST_REST)),
-            observe: Mutex::new(Breaker::new(LONGEST_REST)),
+            save: Mutex::new(Breaker::new(SAVING)),
+            create: Mutex::new(Breaker::new(RULES)),
+            observe: Mutex::new(Breaker::new(RULES)),
         }))
     }
 }

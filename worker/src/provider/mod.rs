@@ -4,7 +4,6 @@
 //! pace that all replicas share has a token for it (`gate`, `lot`), for which it waits a little. What may
 //! not go out comes back as [`NovitaError::Held`], which says when to try again and is nobody's failure.
 
-mod breaker;
 mod gate;
 mod health;
 mod hold;

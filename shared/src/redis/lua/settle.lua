@@ -16,7 +16,8 @@
           verdict  ok (done, without anything to write) | done | at (again after delay) | retry (the same, counts an error) | crash (the
                    same, counts as if its holder had vanished) |
                    dead (unless it was wanted again meanwhile: then it begins anew) |
-                   release (not started: back, and no attempt spent)
+                   release (not started: back, and no attempt spent) |
+              hold (the same, after delay)
           write    'status' instance id, status | 'op' operation id, operation |
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
                    'close' instance id, '' |
@@ -31,7 +32,7 @@
   Repeatable: with '1' the verdicts of an applied first call are told again, and so are the jobs that
         it reserved. A first call that comes after its repetition changes nothing and reserves nothing.
   Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
-        good or begins anew, is kept (retry, dead, release), due now, delayed, dead, was late, was late
+        good or begins anew, is kept (retry, dead, release, hold), due now, delayed, dead, was late, was late
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
         per name (1 when it was free), + 2 per closed instance; + 2 when there are reservations (1 when
         none of them counts), + 1 when any of them is released; + 1 per hash that has fields set, + 1 per
@@ -167,6 +168,11 @@ local settle = {
     job.lease.attempt = job.lease.attempt - 1
     keep_lease(job, '')
     run_at(job, now)
+  end,
+  ['hold'] = function(job, again)
+    job.lease.attempt = job.lease.attempt - 1
+    keep_lease(job, '')
+    run_at(job, math.min(now + job.delay, again or math.huge))
   end,
 }
 

@@ -156,6 +156,10 @@ impl Oracle {
                 lease.attempt -= 1;
                 (now, Some(lease))
             }
+            (Verdict::Hold(delay), _) => {
+                lease.attempt -= 1;
+                (after(*delay), Some(lease))
+            }
         };
         job.lease = kept;
         job.place = if due <= now {

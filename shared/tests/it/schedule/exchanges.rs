@@ -55,7 +55,8 @@ impl Schedule {
             9..13 => Verdict::Again(delay),
             13..15 => failed(delay),
             15 => crashed(delay),
-            16..19 => Verdict::Release,
+            16..18 => Verdict::Release,
+            18 => Verdict::Hold(delay),
             _ => dead(),
         }
     }

@@ -1,4 +1,4 @@
-//! A breaker: while the provider fails a lane, the lane's calls are spared.
+//! A breaker: whom one keeps failing at is spared for a while.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,22 +6,31 @@ use std::time::Duration;
 use shared::queue::BreakerState;
 use tokio::time::Instant;
 
-/// Failures in a row that open it.
-const STREAK: u32 = 5;
-/// Or more than half of at least so many calls,
-const CALLS: usize = 20;
-/// in this time,
-const WINDOW: Duration = Duration::from_secs(30);
-/// of which the latest so many are remembered.
+/// When a breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// Failures in a row that open it.
+    pub(crate) streak: u32,
+    /// Or more than so many per cent
+    pub(crate) percent: usize,
+    /// of at least so many calls
+    pub(crate) calls: usize,
+    /// in this time.
+    pub(crate) window: Duration,
+    /// How long it stays open the first time; twice as long each time after that,
+    pub(crate) first_rest: Duration,
+    /// up to this.
+    pub(crate) longest_rest: Duration,
+}
+
+/// The latest calls that are remembered.
 const REMEMBERED: usize = 512;
-/// How long it stays open the first time.
-const FIRST_REST: Duration = Duration::from_secs(5);
-/// Before a lane whose probe is under way is looked at again.
+/// Before one whose probe is under way is looked at again.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// How a call passed a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// It was closed.
     Ordinary,
     /// It is half open, and this call finds out whether it may close.
@@ -30,10 +39,10 @@ pub(super) enum Entry {
 
 /// What became of a call that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The provider answered; a refusal is an answer too.
+pub(crate) enum Outcome {
+    /// As it should be.
     Answered,
-    /// No connection, no answer, or none that says anything.
+    /// Not as it should be.
     Failed,
     /// It was never sent, or nobody waited for its end.
     Abandoned,
@@ -46,9 +55,9 @@ enum State {
     Probing,
 }
 
-/// One lane's breaker. It has no clock of its own: time comes with each call.
+/// One breaker. It has no clock of its own: time comes with each call.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     state: State,
     /// Failures in a row.
     streak: u32,
@@ -56,23 +65,23 @@ pub(super) struct Breaker {
     calls: VecDeque<(Instant, bool)>,
     /// How long it rests when it opens next.
     rest: Duration,
-    longest_rest: Duration,
+    rules: Rules,
 }
 
 impl Breaker {
-    /// A closed one that never rests for longer than this at a time.
-    pub(super) fn new(longest_rest: Duration) -> Self {
+    /// A closed one.
+    pub(crate) fn new(rules: Rules) -> Self {
         Self {
             state: State::Closed,
             streak: 0,
             calls: VecDeque::new(),
-            rest: FIRST_REST,
-            longest_rest,
+            rest: rules.first_rest,
+            rules,
         }
     }
 
     /// Lets a call pass, or tells how long to wait before asking again. Every entry must be left.
-    pub(super) fn enter(&mut self, now: Instant) -> Result<Entry, Duration> {
+    pub(crate) fn enter(&mut self, now: Instant) -> Result<Entry, Duration> {
         match self.state {
             State::Closed => Ok(Entry::Ordinary),
             State::Open { until } if until > now => Err(until - now),
@@ -85,9 +94,9 @@ impl Breaker {
     }
 
     /// Learns from a call that passed.
-    pub(super) fn leave(&mut self, entry: Entry, outcome: Outcome, now: Instant) {
+    pub(crate) fn leave(&mut self, entry: Entry, outcome: Outcome, now: Instant) {
         match (entry, outcome) {
-            (Entry::Probe, Outcome::Answered) => *self = Self::new(self.longest_rest),
+            (Entry::Probe, Outcome::Answered) => *self = Self::new(self.rules),
             (Entry::Probe, Outcome::Failed) => self.open(now),
             (Entry::Probe, Outcome::Abandoned) => self.state = State::Open { until: now },
             (Entry::Ordinary, Outcome::Abandoned) => {}
@@ -101,7 +110,7 @@ impl Breaker {
     }
 
     /// What it looks like from outside.
-    pub(super) fn state(&self, now: Instant) -> BreakerState {
+    pub(crate) fn state(&self, now: Instant) -> BreakerState {
         match self.state {
             State::Closed => BreakerState::Closed,
             State::Open { until } if until > now => BreakerState::Open,
@@ -113,13 +122,15 @@ impl Breaker {
         self.streak = if has_failed { self.streak + 1 } else { 0 };
         self.calls.push_back((now, has_failed));
         while let Some((at, _)) = self.calls.front()
-            && (self.calls.len() > REMEMBERED || now - *at > WINDOW)
+            && (self.calls.len() > REMEMBERED || now - *at > self.rules.window)
         {
             self.calls.pop_front();
         }
         let failures = self.calls.iter().filter(|(_, failed)| *failed).count();
-        let is_failing = self.calls.len() >= CALLS && failures * 2 > self.calls.len();
-        if self.streak >= STREAK || is_failing {
+        let calls = self.calls.len();
+        let is_failing =
+            calls >= self.rules.calls && failures * 100 > calls * self.rules.percent;
+        if self.streak >= self.rules.streak || is_failing {
             self.open(now);
         }
     }
@@ -128,7 +139,7 @@ impl Breaker {
         self.state = State::Open {
             until: now + self.rest,
         };
-        self.rest = (self.rest * 2).min(self.longest_rest);
+        self.rest = (self.rest * 2).min(self.rules.longest_rest);
         self.streak = 0;
         self.calls.clear();
     }
@@ -140,6 +151,19 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
     const SECOND: Duration = Duration::from_secs(1);
+    const STREAK: u32 = 5;
+    const FIRST_REST: Duration = Duration::from_secs(5);
+
+    fn rules(longest_rest: Duration) -> Rules {
+        Rules {
+            streak: STREAK,
+            percent: 50,
+            calls: 20,
+            window: Duration::from_secs(30),
+            first_rest: FIRST_REST,
+            longest_rest,
+        }
+    }
 
     /// A call at `now` that ends at once.
     fn call(breaker: &mut Breaker, outcome: Outcome, now: Instant) {
@@ -148,7 +172,7 @@ mod tests {
     }
 
     fn failing(longest_rest: Duration, now: Instant) -> Breaker {
-        let mut breaker = Breaker::new(longest_rest);
+        let mut breaker = Breaker::new(rules(longest_rest));
         for _ in 0..STREAK {
             assert_eq!(breaker.state(now), BreakerState::Closed);
             call(&mut breaker, Outcome::Failed, now);
@@ -159,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_answer_in_between_breaks_the_streak() {
-        let (mut breaker, now) = (Breaker::new(MINUTE), Instant::now());
+        let (mut breaker, now) = (Breaker::new(rules(MINUTE)), Instant::now());
         for _ in 0..20 {
             for outcome in [Outcome::Answered, Outcome::Failed] {
                 for _ in 0..STREAK - 1 {
@@ -174,7 +198,7 @@ mod tests {
     fn more_than_half_of_twenty_in_thirty_seconds_open_it() {
         let began = Instant::now();
         let open_after = |gap: Duration, calls: u32| {
-            let mut breaker = Breaker::new(MINUTE);
+            let mut breaker = Breaker::new(rules(MINUTE));
             for n in 0..calls {
                 let outcome = match n % 3 {
                     0 => Outcome::Answered,
