@@ -246,6 +246,7 @@ impl ApiError {
             | Self::BodyBroken(_) => true,
             Self::Invalid { .. }
             | Self::Json(_)
+            | Self::SwitchedOff(_)
             | Self::NoRoute { .. }
             | Self::NoInstance(_)
             | Self::NoOperation(_)

@@ -128,8 +128,7 @@ impl Breaker {
         }
         let failures = self.calls.iter().filter(|(_, failed)| *failed).count();
         let calls = self.calls.len();
-        let is_failing =
-            calls >= self.rules.calls && failures * 100 > calls * self.rules.percent;
+        let is_failing = calls >= self.rules.calls && failures * 100 > calls * self.rules.percent;
         if self.streak >= self.rules.streak || is_failing {
             self.open(now);
         }

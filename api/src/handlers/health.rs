@@ -21,7 +21,7 @@ const CACHED: Duration = Duration::from_secs(1);
 /// The last report, so that many probes cost Redis one look a second.
 #[derive(Debug)]
 pub(crate) struct Health {
-    started: Instant,
+    pub(crate) started: Instant,
     cpu: Cpu,
     last: Mutex<Option<(Instant, Reply)>>,
 }

@@ -78,9 +78,20 @@ impl Call {
         keys: &mut Vec<String>,
         args: &mut Vec<String>,
     ) {
-        args.push(self.settlements.len().to_string());
-        for settlement in &self.settlements {
-            push_settlement(settlement, names, keys, args);
+        let is_alike = |one: &Settlement, other: &Settlement| {
+            one.token == other.token && one.is_plain() == other.is_plain()
+        };
+        let groups = || self.settlements.chunk_by(is_alike);
+        args.push(groups().count().to_string());
+        for group in groups() {
+            let Some(first) = group.first() else {
+                continue;
+            };
+            let size = group.len().to_string();
+            args.extend([first.token.clone(), flag(first.is_plain()), size]);
+            for settlement in group {
+                push_settlement(settlement, names, keys, args);
+            }
         }
     }
 }
@@ -91,17 +102,13 @@ fn push_settlement(
     keys: &mut Vec<String>,
     args: &mut Vec<String>,
 ) {
-    let Settlement {
-        id,
-        token,
-        verdict,
-        writes,
-    } = settlement;
-    args.extend([id.to_string(), token.clone()]);
-    if matches!(verdict, Verdict::Done) && writes.is_empty() {
-        args.push("ok".to_owned());
+    args.push(settlement.id.to_string());
+    if settlement.is_plain() {
         return;
     }
+    let Settlement {
+        verdict, writes, ..
+    } = settlement;
     let (delay, error) = match verdict {
         Verdict::Done | Verdict::Release => (Duration::ZERO, ""),
         Verdict::Again(after) | Verdict::Hold(after) => (*after, ""),
@@ -119,6 +126,11 @@ fn push_settlement(
     for write in writes {
         push_write(write, names, keys, args);
     }
+}
+
+/// As scripts read it.
+pub(super) fn flag(set: bool) -> String {
+    if set { "1" } else { "0" }.to_owned()
 }
 
 /// Errors are kept one per line.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
-use super::call::{Call, millis};
+use super::call::{Call, flag, millis};
 use super::job::{Job, JobId};
 use super::reservation::{Reservation, Settlement};
 use crate::clock::Millis;
@@ -16,7 +16,7 @@ use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply, Subscription
 use crate::store::to_json;
 
 /// Of each job in the answer of a reserve.
-const MEMBERS: usize = 4;
+const MEMBERS: usize = 3;
 
 /// The queue as one process uses it, under a session of its own; clones share the session.
 #[derive(Debug, Clone)]
@@ -404,16 +404,14 @@ impl Queue {
     }
 }
 
-fn flag(set: bool) -> String {
-    if set { "1" } else { "0" }.to_owned()
-}
-
-/// Attempt, crashes, errors and how its last holder vanished; nothing is told of a first attempt.
-fn numbers(past: &str) -> Result<[u32; 4], RedisError> {
-    if past.is_empty() {
-        return Ok([1, 0, 0, 0]);
+/// Since when it was runnable, attempt, crashes, errors and how its last holder vanished; a first attempt has
+/// nothing but the first of them.
+fn numbers(past: Reply) -> Result<[u64; 5], RedisError> {
+    if let Reply::Int(since) = past {
+        return Ok([since.max(0) as u64, 1, 0, 0, 0]);
     }
-    let numbers: Option<Vec<u32>> = past.split('|').map(|part| part.parse().ok()).collect();
+    let past = past.text()?;
+    let numbers: Option<Vec<u64>> = past.split('|').map(|part| part.parse().ok()).collect();
     numbers
         .and_then(|numbers| numbers.try_into().ok())
         .ok_or_else(|| RedisError::Protocol("a reservation whose past is no numbers".into()))
@@ -429,17 +427,17 @@ fn reservation(
         rest.next()
             .ok_or_else(|| RedisError::Protocol("a reservation with too few members".into()))
     };
-    let (body, since, past) = (next()?.text()?, next()?.int()?, next()?.text()?);
-    let [attempt, crashes, errors, vanished] = numbers(&past)?;
+    let (body, past) = (next()?.text()?, next()?);
+    let [since, attempt, crashes, errors, vanished] = numbers(past)?;
     Ok(Reservation {
         id: JobId::stored(id.text()?),
         token: token.to_owned(),
-        since: Millis(since.max(0) as u64),
+        since: Millis(since),
         is_recovered: vanished > 0,
         was_alone: vanished == 2,
-        attempt,
-        crashes,
-        errors,
+        attempt: attempt as u32,
+        crashes: crashes as u32,
+        errors: errors as u32,
         body,
     })
 }

@@ -67,6 +67,11 @@ impl Settlement {
         self.writes.len()
     }
 
+    /// It is done, and there is nothing else to tell: most are, and scripts take them in by their id.
+    pub(super) fn is_plain(&self) -> bool {
+        self.verdict == Verdict::Done && self.writes.is_empty()
+    }
+
     /// What becomes of it.
     #[must_use]
     pub fn verdict(&self) -> &Verdict {

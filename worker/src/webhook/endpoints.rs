@@ -257,7 +257,10 @@ mod tests {
         let endpoints = Endpoints::new(8);
         let kept = endpoints.enter("https://kept").unwrap();
         for n in 0..2 * KNOWN {
-            endpoints.enter(&format!("https://{n}")).unwrap().conclude(true);
+            endpoints
+                .enter(&format!("https://{n}"))
+                .unwrap()
+                .conclude(true);
         }
         assert!(endpoints.locked().endpoints.len() <= KNOWN);
         kept.conclude(true);

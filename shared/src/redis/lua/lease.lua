@@ -116,17 +116,17 @@ local function pop(count, paused)
   return ids, deadlines, drained, wanted < count and not drained
 end
 
--- Adds a job to `result` as it is handed out: id, body, since when it is runnable, and '' for its first
--- attempt or "attempt|crashes|errors|recovered". Every member costs, and most jobs have no past.
-local MEMBERS = 4
+-- Adds a job to `result` as it is handed out: id, body, and since when it is runnable: a number at its first
+-- attempt, else "since|attempt|crashes|errors|recovered". Every member costs, and most jobs have no past.
+local MEMBERS = 3
 local function hand_out(result, id, lease, body, since, recovered)
   local n = #result
-  local past = ''
   if lease then
-    past = table.concat({ num(lease.attempt), num(lease.crashes), num(lease.errors), recovered }, '|')
+    since = table.concat({
+      num(since), num(lease.attempt), num(lease.crashes), num(lease.errors), recovered,
+    }, '|')
   end
-  -- A number that is told as such needs no formatting.
-  result[n + 1], result[n + 2], result[n + 3], result[n + 4] = id, body, since, past
+  result[n + 1], result[n + 2], result[n + 3] = id, body, since
 end
 
 -- Leases these jobs to `token` and adds them to `result`. One without a body does not exist.

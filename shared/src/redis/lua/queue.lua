@@ -114,12 +114,18 @@ local function format_lease(lease)
   }, '|')
 end
 
--- The leases of these jobs, `false` where there is none, and the names of their fields and timers.
-local function leases_of(ids)
+-- The names of the fields and timers of these jobs' leases.
+local function names_of(ids)
   local names = {}
   for i, id in ipairs(ids) do
     names[i] = 'l:' .. id
   end
+  return names
+end
+
+-- The leases of these jobs, `false` where there is none, and the names of their fields and timers.
+local function leases_of(ids)
+  local names = names_of(ids)
   local leases = call('HMGET', JOBS, unpack(names))
   for i = 1, #ids do
     leases[i] = parse_lease(leases[i]) or false

@@ -11,13 +11,13 @@
   KEYS[13...] events  list  of each instance that has new events, oldest first; also the hash of
         stock-outs and other hashes, when there is something to change in them
 
-  ARGV  session, request number, '1' if repeated, number of jobs
-        per job: id, token, verdict, and unless that is ok: delay (ms), error, number of writes
-          verdict  ok (done, without anything to write) | done | at (again after delay) | retry (the same, counts an error) | crash (the
-                   same, counts as if its holder had vanished) |
+  ARGV  session, request number, '1' if repeated, number of groups of jobs
+        per group: token, '1' if all are done without anything to write, number of jobs
+          per job: id, and unless so: verdict, delay (ms), error, number of writes, the writes
+          verdict  done | at (again after delay) | retry (the same, counts an error) |
+                   crash (the same, counts as if its holder had vanished) |
                    dead (unless it was wanted again meanwhile: then it begins anew) |
-                   release (not started: back, and no attempt spent) |
-              hold (the same, after delay)
+                   release (not started: back, and no attempt spent) | hold (the same, after delay)
           write    'status' instance id, status | 'op' operation id, operation |
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
                    'close' instance id, '' |
@@ -46,26 +46,34 @@ local EVENTS_KEPT = 500
 local LOG_KEPT = 2000
 
 local session, request, is_repeat = take(), take(), take() == '1'
-local jobs, ids = {}, {}
-local NO_WRITES = {}
-for n = 1, take_number() do
-  local job = { id = take(), token = take(), verdict = take(), error = '', writes = NO_WRITES }
-  local writes = 0
-  if job.verdict == 'ok' then
-    job.verdict = 'done'
-  else
-    job.delay, job.error, writes = take_number(), take(), take_number()
-    job.writes = writes > 0 and {} or NO_WRITES
-  end
-  for w = 1, writes do
-    job.writes[w] = { kind = take(), key = take(), value = take() }
-    if job.writes[w].kind == 'job' then
-      job.writes[w].delay = take_number()
-    elseif job.writes[w].kind == 'set' then
-      job.writes[w].stored = take()
+
+-- What is told of a job that is not simply done.
+local function read_job()
+  local job = { verdict = take(), delay = take_number(), error = take(), writes = {} }
+  for w = 1, take_number() do
+    local write = { kind = take(), key = take(), value = take() }
+    if write.kind == 'job' then
+      write.delay = take_number()
+    elseif write.kind == 'set' then
+      write.stored = take()
     end
+    job.writes[w] = write
   end
-  jobs[n], ids[n] = job, job.id
+  return job
+end
+
+-- By the place of each job: its id, the lease that a first attempt under its token has, and what is told
+-- of it, if anything.
+local ids, fresh, told = {}, {}, {}
+for _ = 1, take_number() do
+  local token, is_plain = take(), take() == '1'
+  local lease = FRESH .. token .. '|'
+  for _ = 1, take_number() do
+    local n = #ids + 1
+    ids[n] = take()
+    fresh[n] = lease
+    told[n] = not is_plain and read_job()
+  end
 end
 local token, count, lease_ms, listed = take(), take_number(), take_number(), take()
 local pass_on = take() == '1'
@@ -84,28 +92,36 @@ if is_repeat then
   end
 end
 
+-- First what frees memory, then what takes it.
+local timers, dropped = {}, {}
+local kept, ready, delayed, buried, runnable = {}, {}, {}, {}, 0
+
 -- Everything is checked before anything is written.
 local verdicts, mine = {}, {}
 if #ids > 0 then
-  local leases, names = leases_of(ids)
-  for i, lease in ipairs(leases) do
-    local job = jobs[i]
-    job.lease, job.name = lease, names[i]
-    local is_mine = lease and lease.token == job.token
-    verdicts[i] = is_mine and '1' or '0'
-    if is_mine then
-      mine[#mine + 1] = job
+  local names = names_of(ids)
+  local leases = call('HMGET', JOBS, unpack(names))
+  for i, id in ipairs(ids) do
+    verdicts[i] = '1'
+    if not told[i] and leases[i] == fresh[i] then
+      -- Most jobs are done at their first attempt: no more than this is needed for them.
+      timers[#timers + 1] = names[i]
+      dropped[#dropped + 1], dropped[#dropped + 2] = names[i], id
+    else
+      local job = told[i] or { verdict = 'done', error = '', writes = {} }
+      job.id, job.name, job.lease = id, names[i], parse_lease(leases[i])
+      if job.lease and job.lease.token == string.sub(fresh[i], #FRESH + 1, -2) then
+        mine[#mine + 1] = job
+      else
+        verdicts[i] = '0'
+      end
     end
   end
-  if #mine == 0 and last_reply() >= tonumber(request) then
+  if #mine + #timers == 0 and last_reply() >= tonumber(request) then
     return answer({ table.concat(verdicts), num(now), num(now), 0 })
   end
 end
 verdicts = table.concat(verdicts)
-
--- First what frees memory, then what takes it.
-local timers, dropped = {}, {}
-local kept, ready, delayed, buried, runnable = {}, {}, {}, {}, 0
 
 -- So much of the errors is kept, and no half of a character.
 local function cut(log)
@@ -191,8 +207,8 @@ for _, job in ipairs(mine) do
   settle[job.verdict](job, again)
 end
 
-if #mine > 0 then
-  local expired = #mine - call('ZREM', TIMERS, unpack(timers))
+if #timers > 0 then
+  local expired = #timers - call('ZREM', TIMERS, unpack(timers))
   if expired > 0 then
     for i, member in ipairs(timers) do
       timers[i] = string.sub(member, 3)
@@ -314,7 +330,7 @@ if #buried > 0 then
   call('ZADD', DEAD, unpack(buried))
 end
 
-if #jobs > 0 then
+if #ids > 0 then
   call('HSET', REPLIES, session, request .. '|' .. verdicts)
 end
 
