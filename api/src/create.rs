@@ -100,6 +100,7 @@ pub(crate) fn read(
             webhook_url: None,
             health_check: None,
             claim: None,
+            traceparent: None,
         },
         past_operations: Vec::new(),
     };

@@ -4,24 +4,33 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod app;
+mod auth;
 mod bill;
 mod body;
 mod budget;
 mod config;
 mod connection;
 mod context;
+mod cors;
 mod create;
 mod error;
+mod etag;
 mod handlers;
 mod health_check;
+mod hex;
+mod idempotency;
 mod json;
 mod metrics;
 mod options;
+mod prefer;
 mod price;
 mod process;
+mod rate;
 mod reply;
 mod router;
+mod security;
 mod server;
 mod system;
 mod target;
@@ -30,5 +39,7 @@ mod validate;
 mod view;
 mod wish;
 
-pub use config::{ApiArgs, ApiConfig, Cli, CliCommand};
+pub use auth::{KeyRing, NewKey, Scope, Scopes};
+pub use config::{ApiArgs, ApiConfig, Cli, CliCommand, Edge};
+pub use cors::Cors;
 pub use process::{Listeners, StartError, run, start};

@@ -281,11 +281,16 @@ impl Resource {
         let verb = Verb::of(method);
         let found = self.methods.iter().find(|(known, _)| Some(*known) == verb);
         found.map(|(_, endpoint)| *endpoint).ok_or_else(|| {
-            let allow: Vec<_> = self.methods.iter().map(|(verb, _)| verb.allow()).collect();
-            ApiError::MethodNotAllowed {
-                allow: allow.join(", "),
-            }
+            let allow = self.allow();
+            ApiError::MethodNotAllowed { allow }
         })
+    }
+
+    /// The methods that mean something here.
+    pub(crate) fn allow(&self) -> String {
+        let known = self.methods.iter().map(|(verb, _)| verb.allow());
+        let allow: Vec<_> = known.chain(["OPTIONS"]).collect();
+        allow.join(", ")
     }
 }
 
@@ -375,6 +380,6 @@ mod tests {
         let Err(ApiError::MethodNotAllowed { allow }) = resource.endpoint(&Method::PATCH) else {
             panic!("allowed");
         };
-        assert_eq!(allow, "GET, HEAD, DELETE");
+        assert_eq!(allow, "GET, HEAD, DELETE, OPTIONS");
     }
 }

@@ -282,6 +282,8 @@ struct Chunk {
     marks: Fields,
     suspects: Fields,
     jobs: Vec<Job>,
+    /// It has the report, and is the last one.
+    is_last: bool,
 }
 
 #[derive(Default)]
@@ -307,6 +309,7 @@ impl Chunk {
         for job in self.jobs {
             args.extend([job.id().to_string(), job.stored()]);
         }
+        args.push(u8::from(self.is_last).to_string());
     }
 }
 
@@ -339,7 +342,9 @@ fn chunks(changes: Changes) -> Vec<Chunk> {
     }
     if let Some(report) = changes.report {
         let entry = (PASS.to_owned(), to_json(&report));
-        chunks.next().fleet.set.push(entry);
+        let last = chunks.next();
+        last.fleet.set.push(entry);
+        last.is_last = true;
     }
     chunks.full.push(chunks.open);
     chunks.full

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod backoff;
+pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod envs;
@@ -12,6 +13,7 @@ pub mod fleet;
 pub mod model;
 pub mod pace;
 pub mod queue;
+pub mod rate;
 pub mod redis;
 pub mod schema;
 pub mod shutdown;

@@ -66,7 +66,10 @@ impl<N: Novita> Work<N> {
             id: delivery.event_id.to_string(),
             url: delivery.url,
             body: Bytes::from(delivery.body),
-            context: CallContext::default(),
+            context: CallContext {
+                traceparent: delivery.traceparent,
+                ..CallContext::default()
+            },
         };
         let turn = match self.endpoints.enter(&delivery.url) {
             Ok(turn) => turn,

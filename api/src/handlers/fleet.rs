@@ -1,21 +1,20 @@
 //! The whole fleet: our records beside what the provider's list showed, whoever made it.
 //!
 //! The list is the one that workers read anyway; no request asks the provider, and none changes state.
+//! With `fresh=true` a worker reads it first.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Millis;
-use shared::fleet::{FleetStore, PassReport};
+use shared::fleet::PassReport;
 use shared::model::{PortMapping, Sighting};
-use shared::queue::{Job, Periodic, Queue};
 use shared::store::Record;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::Input;
+use super::{Input, fresh};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::json;
@@ -26,10 +25,6 @@ use crate::view::InstanceDetails;
 /// Records that are read at a time, and in all.
 const PAGE: u64 = 200;
 const MOST: u64 = 10_000;
-/// How long a sync waits for the pass that it asked for.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks whether it is over.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -133,7 +128,7 @@ impl Snapshot {
                 break;
             }
         }
-        let (fields, report) = fleet(app).all().await?;
+        let (fields, report) = fresh::store(app).all().await?;
         Ok(Self {
             records,
             fields,
@@ -248,10 +243,6 @@ impl Origin<'_> {
     }
 }
 
-fn fleet(app: &App) -> FleetStore {
-    FleetStore::new(app.store.redis().clone(), app.store.keys().clone())
-}
-
 fn ms(since: Instant) -> u64 {
     since.elapsed().as_millis() as u64
 }
@@ -267,9 +258,12 @@ pub(crate) async fn comprehensive(app: &App, input: &Input) -> Result<Reply, Api
     let with_foreign = foreign.map_or(app.listing.shows_foreign, |word| word != "false");
     let sync = input.parameter("syncLocalState")?;
     let syncs = sync.map_or(app.listing.syncs, |word| word == "true");
+    if fresh::is_wanted(input)? {
+        fresh::fleet(app).await?;
+    }
     let snapshot = Snapshot::read(app).await?;
     if syncs {
-        read_anew(app).await?;
+        fresh::read_anew(app).await?;
     }
     let read = ms(began);
     let (instances, sources) = snapshot.entries(with_foreign);
@@ -302,20 +296,15 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
     });
     fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
     let before = Snapshot::read(app).await?.entries(true).0.len();
-    // By the clock by which passes tell when they began.
-    let asked = app.store.time().await?;
-    read_anew(app).await?;
-    let report = until_passed(app, asked, began).await?;
-    let is_done = report.complete_at >= asked;
+    let looked = fresh::fleet(app).await?;
+    let is_done = looked.is_complete();
     let snapshot = Snapshot::read(app).await?;
     let (after, sources) = snapshot.entries(true);
     let message = if is_done {
         "Instances synchronized successfully".to_owned()
-    } else if report.started_at >= asked {
-        format!(
-            "The provider's list could not be read whole: {}",
-            report.gap
-        )
+    } else if looked.is_new {
+        let gap = &looked.report.gap;
+        format!("The provider's list could not be read whole: {gap}")
     } else {
         "The provider's list is being read; ask again for the result".to_owned()
     };
@@ -341,24 +330,4 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
         StatusCode::ACCEPTED
     };
     Ok(Reply::json(status, &answer))
-}
-
-/// Has a worker read the provider's list now.
-pub(super) async fn read_anew(app: &App) -> Result<(), ApiError> {
-    let (redis, keys) = (app.store.redis().clone(), app.store.keys().clone());
-    let queue = Queue::new(redis, keys, Duration::ZERO);
-    let name = Periodic::Fleet;
-    Ok(queue.enqueue(&[Job::Periodic { name }]).await?)
-}
-
-/// Waits for a pass that began after `asked`; the report of the last one when none came in time.
-async fn until_passed(app: &App, asked: Millis, began: Instant) -> Result<PassReport, ApiError> {
-    let patience = PATIENCE.min(app.limits.request_timeout / 2);
-    loop {
-        let report = fleet(app).report().await?;
-        if report.started_at >= asked || began.elapsed() >= patience {
-            return Ok(report);
-        }
-        sleep(LOOK_AGAIN).await;
-    }
 }

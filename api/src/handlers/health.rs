@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::clock::Millis;
 use shared::queue::{Heartbeat, QueueStats, Workers};
 use shared::redis::RedisError;
@@ -11,19 +11,30 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::app::App;
+use crate::auth::{Caller, Scope};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::system::{Cpu, load_average, resident_mib};
 
 const REDIS_BUDGET: Duration = Duration::from_secs(2);
 const CACHED: Duration = Duration::from_secs(1);
+/// Members of the short report.
+const SHORT: [&str; 4] = ["status", "timestamp", "uptime", "services"];
 
 /// The last report, so that many probes cost Redis one look a second.
 #[derive(Debug)]
 pub(crate) struct Health {
     pub(crate) started: Instant,
     cpu: Cpu,
-    last: Mutex<Option<(Instant, Reply)>>,
+    last: Mutex<Option<(Instant, Report)>>,
+}
+
+/// What is told of one look.
+#[derive(Debug, Clone)]
+struct Report {
+    full: Reply,
+    /// For callers without a key.
+    short: Reply,
 }
 
 impl Health {
@@ -49,13 +60,20 @@ pub(crate) async fn ready(app: &App) -> Result<Reply, ApiError> {
     }
 }
 
-/// `GET /health`: 200 while requests can be served and get done, 503 otherwise.
-pub(crate) async fn health(app: &App) -> Reply {
+/// `GET /health`: 200 while requests can be served and get done, 503 otherwise. Callers that may not read
+/// are told no more than that, and by which part.
+pub(crate) async fn health(app: &App, caller: Option<&Caller>) -> Reply {
+    let report = report(app).await;
+    let may_read = caller.is_some_and(|caller| caller.must_have(Scope::Read).is_ok());
+    if may_read { report.full } else { report.short }
+}
+
+async fn report(app: &App) -> Report {
     let mut last = app.health.last.lock().await;
-    if let Some((at, reply)) = last.as_ref()
+    if let Some((at, report)) = last.as_ref()
         && at.elapsed() < CACHED
     {
-        return reply.clone();
+        return report.clone();
     }
     let look = Look::take(app).await;
     let overall = look.overall();
@@ -63,9 +81,17 @@ pub(crate) async fn health(app: &App) -> Reply {
         Overall::Healthy | Overall::Degraded => StatusCode::OK,
         Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let reply = Reply::json(status, &look.report(app, overall));
-    *last = Some((Instant::now(), reply.clone()));
-    reply
+    let full = look.report(app, overall);
+    let short: Map<_, _> = SHORT
+        .iter()
+        .map(|member| ((*member).to_owned(), full[*member].clone()))
+        .collect();
+    let report = Report {
+        full: Reply::json(status, &full),
+        short: Reply::json(status, &short),
+    };
+    *last = Some((Instant::now(), report.clone()));
+    report
 }
 
 /// What one look at Redis told.

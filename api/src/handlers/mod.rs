@@ -3,6 +3,7 @@
 pub(crate) mod changes;
 pub(crate) mod events;
 pub(crate) mod fleet;
+mod fresh;
 pub(crate) mod health;
 pub(crate) mod instances;
 pub(crate) mod jobs;
@@ -13,9 +14,11 @@ pub(crate) mod queue;
 pub(crate) mod usage;
 
 use bytes::Bytes;
+use shared::store::{Memo, Promise};
 use url::form_urlencoded;
 
 use crate::error::{ApiError, Problem};
+use crate::reply::Reply;
 
 /// What a handler is given.
 #[derive(Debug)]
@@ -26,9 +29,22 @@ pub(crate) struct Input {
     pub(crate) query: String,
     /// The body; empty where none is read.
     pub(crate) body: Bytes,
+    /// Under what its answer is remembered, if its caller wants that.
+    pub(crate) memo: Option<Memo>,
+    /// The trace that it belongs to, if its caller told one.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl Input {
+    /// What is promised to the caller if `reply` is to be remembered.
+    fn promise(&self, reply: &Reply) -> Option<Promise> {
+        let memo = self.memo.clone()?;
+        Some(Promise {
+            memo,
+            answer: reply.answered(),
+        })
+    }
+
     /// The decoded value of a query parameter, which may come once at most.
     fn parameter(&self, name: &str) -> Result<Option<String>, ApiError> {
         let mut values = form_urlencoded::parse(self.query.as_bytes())

@@ -172,6 +172,7 @@ mod tests {
                 webhook_url: None,
                 health_check: None,
                 claim: None,
+                traceparent: None,
             },
             past_operations: Vec::new(),
         }

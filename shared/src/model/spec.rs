@@ -106,6 +106,9 @@ pub struct Request {
     /// What it takes of the deployment's budget, when there is one and it may cost money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
+    /// The trace that it belongs to (W3C `traceparent`), if its caller told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl Spec {

@@ -168,6 +168,9 @@ pub struct Delivery {
     pub url: String,
     /// The exact body.
     pub body: String,
+    /// The trace that its event belongs to (W3C `traceparent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl Job {

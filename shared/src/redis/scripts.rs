@@ -85,6 +85,10 @@ scripts! {
     PAUSE = "pause" ["queue.lua", "pause.lua"];
     /// Notes that an instance was used.
     TOUCH = "touch" ["touch.lua"];
+    /// Replaces what is remembered under an idempotency key.
+    RECALL = "recall" ["recall.lua"];
+    /// Takes a part of what a caller may ask.
+    RATE = "rate" ["rate.lua"];
     /// Paces the calls to the provider.
     PACE = "pace" ["pace.lua"];
 }

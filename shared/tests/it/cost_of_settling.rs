@@ -116,13 +116,13 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     let cases: Vec<(&str, u64, Vec<Write>)> = vec![
         ("nothing", 0, vec![]),
         ("a status", 1, vec![status()]),
-        ("an operation", 1, vec![operation()]),
+        ("an operation", 1 + 1, vec![operation()]),
         (
             "several statuses and operations",
-            2,
+            2 + 1,
             vec![status(), operation(), status(), operation()],
         ),
-        ("three events", 6, vec![logged(1), logged(2), logged(3)]),
+        ("three events", 6 + 1, vec![logged(1), logged(2), logged(3)]),
         ("a closed instance", 2, vec![Write::Close(spec.id.clone())]),
         ("a name", 2, vec![release_name()]),
         (

@@ -11,6 +11,7 @@ mod rig;
 
 mod admin;
 mod budget;
+mod changes;
 mod client;
 mod cluster;
 mod cost;
@@ -28,6 +29,7 @@ mod pause;
 mod proxy;
 mod prune;
 mod queue;
+mod recall;
 mod schedule;
 mod schema;
 mod settlements;

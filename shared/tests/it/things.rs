@@ -29,6 +29,7 @@ pub(crate) fn webhook(name: &str) -> Job {
         event_id: name.parse().unwrap(),
         url: "https://example.com/hook".into(),
         body: r#"{"text":"naïve 🚀 \"quoted\""}"#.into(),
+        traceparent: None,
     })
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         webhook_url: None,
         health_check: None,
         claim: None,
+        traceparent: None,
     }
 }
 

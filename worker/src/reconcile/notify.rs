@@ -45,6 +45,7 @@ impl Notifier {
             kind: event.kind,
             at: event.at,
             sequence: status.notices,
+            traceparent: spec.request.traceparent.as_ref(),
         };
         Some(self.job(url, &head, payload))
     }
@@ -75,6 +76,7 @@ impl Notifier {
             kind,
             at,
             sequence: 0,
+            traceparent: None,
         };
         Some(self.job(url, &head, payload))
     }
@@ -94,6 +96,7 @@ impl Notifier {
             event_id: head.id.clone(),
             url,
             body: body.to_string(),
+            traceparent: head.traceparent.cloned(),
         })
     }
 }
@@ -104,6 +107,7 @@ struct Head<'a> {
     kind: EventKind,
     at: Millis,
     sequence: u64,
+    traceparent: Option<&'a String>,
 }
 
 /// The predecessor's flat members, with `eventId` and `sequence` added.

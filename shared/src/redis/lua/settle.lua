@@ -37,7 +37,7 @@
         per name (1 when it was free), + 2 per closed instance; + 2 when there are reservations (1 when
         none of them counts), + 1 when any of them is released; + 1 per hash that has fields set, + 1 per
         hash that has fields removed; + 1 when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
-        enqueue (less 2) when there are follow-up jobs; + 1 when jobs became due that it did not reserve
+        enqueue (less 2) when there are follow-up jobs; + 1 when an instance has news: an operation or an event; + 1 when jobs became due that it did not reserve
         itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
         nothing, and one more than the first when that was not applied ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -256,8 +256,11 @@ local function fields_of(hashes, position)
   hashes[position] = fields
   return fields
 end
+local changed = {}
 for _, job in ipairs(mine) do
+  local is_news = false
   for _, write in ipairs(job.writes) do
+    is_news = is_news or write.kind == 'op' or write.kind == 'event'
     if write.kind == 'status' then
       statuses[#statuses + 1], statuses[#statuses + 2] = write.key, write.value
     elseif write.kind == 'op' then
@@ -291,6 +294,7 @@ for _, job in ipairs(mine) do
       follow_ups[#follow_ups + 1] = { id = write.key, body = write.value, due = due }
     end
   end
+  changed[#changed + 1] = is_news and string.match(job.id, '^instance:(.+)$') or nil
 end
 -- Before the status, which says that they are made.
 if #reservations > 0 then
@@ -335,6 +339,9 @@ if #ids > 0 then
 end
 
 runnable = runnable + enqueue(follow_ups)
+if #changed > 0 then
+  announce(table.concat(changed, ' '))
+end
 
 local result = reserve(session, token, count, lease_ms, listed, pass_on)
 -- What this session could not take itself is for the others.
