@@ -2,15 +2,17 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{Method, Request, Response};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{Either, StreamBody};
 use hyper::body::Incoming;
 use shared::admin::Readiness;
 use shared::changes::Changes;
+use shared::feed::Feed;
 use shared::model::{PolicyRules, Rate, SpotRules};
 use shared::queue::QueueAdmin;
 use shared::rate::Rates;
@@ -25,14 +27,17 @@ use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
 use crate::handlers::{
-    Input, changes, events, fleet, health, instances, jobs, migration, operations, queue, usage,
+    Input, Listens, changes, events, fleet, health, instances, jobs, migration, operations, queue,
+    usage,
 };
+use crate::live::Live;
 use crate::rate::{self, RateLimits, Standing};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
+use crate::sse::Frames;
 use crate::target::Target;
 use crate::traffic::Traffic;
-use crate::{body, idempotency, metrics, prefer, security};
+use crate::{body, idempotency, metrics, openapi, prefer, security, sse};
 
 /// The name of what no route matches, in metrics and logs.
 const NO_ROUTE: &str = "none";
@@ -57,7 +62,11 @@ pub(crate) struct App {
     rate_limits: RateLimits,
     edge: Edge,
     /// Whom callers wait for.
-    pub(crate) changes: Changes,
+    pub(crate) changes: Arc<Changes>,
+    /// What happens, for whoever listens.
+    pub(crate) live: Live,
+    /// The document of the API.
+    openapi: Reply,
     router: Router,
     /// This process is to end.
     pub(crate) draining: CancellationToken,
@@ -76,6 +85,8 @@ struct Asked<'a> {
 struct Known {
     caller: Option<Caller>,
     standing: Option<Standing>,
+    /// The events that follow.
+    frames: Option<Frames>,
     is_probe: bool,
 }
 
@@ -96,8 +107,11 @@ impl App {
     ) -> Self {
         let rates = config.edge.rate_limit;
         let rates = rates.map(|policy| Rates::new(store.redis(), store.keys().clone(), policy));
+        let changes = Arc::new(Changes::new(store.redis(), store.keys()));
+        let feed = Feed::new(store.redis(), store.keys());
         Self {
-            changes: Changes::new(store.redis(), store.keys()),
+            live: Live::new(feed, Arc::clone(&changes)),
+            changes,
             queue: QueueAdmin::new(store.redis().clone(), store.keys().clone()),
             store,
             readiness,
@@ -111,6 +125,7 @@ impl App {
             keys: config.keys.clone(),
             rate_limits: RateLimits::new(rates),
             edge: config.edge.clone(),
+            openapi: Reply::json(StatusCode::OK, &openapi::document()),
             router,
             draining,
         }
@@ -121,7 +136,7 @@ impl App {
         &self,
         request: Request<Incoming>,
         peer: IpAddr,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<sse::Body> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let context = Context::of(&head.headers);
@@ -168,7 +183,10 @@ impl App {
             is_probe: known.is_probe,
         }
         .write();
-        response
+        match known.frames {
+            Some(frames) => response.map(|_| Either::Right(StreamBody::new(frames))),
+            None => response.map(Either::Left),
+        }
     }
 
     fn route(&self, head: &Parts) -> Result<Routed, ApiError> {
@@ -208,6 +226,9 @@ impl App {
         let deadline = asked.started + self.limits.request_timeout;
         let reply = Box::pin(idempotency::once(self, endpoint, &input, caller, deadline)).await?;
         let reply = prefer::answer(self, headers, reply).await;
+        if let Some(follow) = reply.follow.as_ref().filter(|_| method == Method::GET) {
+            known.frames = Some(sse::open(self, follow).await?);
+        }
         // What probes are told changes by the moment.
         let is_read = matches!(*method, Method::GET | Method::HEAD) && !known.is_probe;
         Ok(if is_read {
@@ -286,6 +307,7 @@ impl App {
             body,
             memo,
             traceparent: asked.context.traceparent.clone(),
+            listens: Listens::of(&asked.head.headers),
         })
     }
 
@@ -300,6 +322,7 @@ impl App {
             Endpoint::ListInstances => instances::list(self, input).await,
             Endpoint::ReadInstance => instances::read(self, input).await,
             Endpoint::ListEvents => events::list(self, input).await,
+            Endpoint::ListFleetEvents => events::of_fleet(self, input).await,
             Endpoint::ChangeInstance(wish) => changes::by_id(self, input, wish).await,
             Endpoint::ChangeNamedInstance(wish) => changes::by_name(self, input, wish).await,
             Endpoint::StopAllInstances => changes::stop_all(self, input).await,
@@ -323,6 +346,7 @@ impl App {
             Endpoint::Health => Ok(health::health(self, caller).await),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,
+            Endpoint::OpenApi => Ok(self.openapi.clone()),
         }
     }
 }
@@ -340,7 +364,6 @@ async fn or_panic<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::StatusCode;
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_that_tells_the_caller_nothing() {

@@ -112,6 +112,13 @@ impl Pace {
         self.changed.send_replace((stretch, Instant::now()));
     }
 
+    /// A stream that goes on is not quiet.
+    fn bytes_left(&self) {
+        if self.changed.borrow().0 == Stretch::Quiet {
+            self.enter(Stretch::Quiet);
+        }
+    }
+
     fn bytes_arrived(&self) {
         if self.changed.borrow().0 == Stretch::Quiet {
             self.enter(Stretch::Head);
@@ -160,6 +167,14 @@ struct Watched {
     pace: Arc<Pace>,
 }
 
+impl Watched {
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.pace.bytes_left();
+        }
+    }
+}
+
 impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -181,7 +196,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -189,7 +206,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -7,6 +7,7 @@ use shared::model::{Claim, Rate};
 use shared::queue::JobState;
 use shared::redis::RedisError;
 use shared::store::StoreError;
+use utoipa::ToSchema;
 
 use crate::auth::{Refusal, Scope};
 use crate::wish::Wish;
@@ -82,7 +83,8 @@ pub(crate) enum ApiError {
 }
 
 /// One thing that is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ValidationError)]
 pub(crate) struct Problem {
     /// Its name.
     pub(crate) field: String,

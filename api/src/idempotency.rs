@@ -57,6 +57,7 @@ impl Way {
             Endpoint::ListInstances
             | Endpoint::ReadInstance
             | Endpoint::ListEvents
+            | Endpoint::ListFleetEvents
             | Endpoint::ListFleet
             | Endpoint::AutoStopStats
             | Endpoint::MigrationStatus
@@ -66,9 +67,15 @@ impl Way {
             | Endpoint::ReadJob
             | Endpoint::Health
             | Endpoint::Live
-            | Endpoint::Ready => Self::None,
+            | Endpoint::Ready
+            | Endpoint::OpenApi => Self::None,
         }
     }
+}
+
+/// Whether a key means something to this endpoint: it has an effect.
+pub(crate) fn is_for(endpoint: Endpoint) -> bool {
+    Way::of(endpoint) != Way::None
 }
 
 /// What a request asks for under its key, if it has one and an effect.
@@ -78,7 +85,7 @@ pub(crate) fn memo(
     caller: Option<&Caller>,
     what: [&[u8]; 4],
 ) -> Result<Option<Memo>, ApiError> {
-    if Way::of(endpoint) == Way::None {
+    if !is_for(endpoint) {
         return Ok(None);
     }
     let Some(key) = key(headers)? else {

@@ -8,6 +8,7 @@ use shared::model::operation::{Failure, OperationKind, OperationState};
 use shared::model::{Operation, OperationId, Phase, Status, money};
 use shared::store::Record;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -19,7 +20,8 @@ const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const MAX_SECONDS: u64 = 60;
 
 /// How far a wish got while its caller waited.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WishProgress)]
 #[serde(rename_all = "camelCase")]
 struct Progress<'a> {
     status: Phase,

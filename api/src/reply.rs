@@ -11,13 +11,17 @@ use serde_json::{Map, Value};
 use shared::clock::Millis;
 use shared::model::OperationId;
 use shared::store::Answered;
+use utoipa::ToSchema;
 
 use crate::auth::Refusal;
 use crate::context::{CORRELATION_ID, Context, REQUEST_ID};
 use crate::error::{ApiError, Problem};
 use crate::etag;
+use crate::sse::Follow;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const JSON: &str = "application/json; charset=utf-8";
+const EVENTS: &str = "text/event-stream";
 const CHALLENGE: &str = "Bearer realm=\"novita-api\"";
 
 /// What a handler answers.
@@ -28,6 +32,8 @@ pub(crate) struct Reply {
     location: Option<String>,
     /// Headers that only some answers have.
     more: Vec<(HeaderName, String)>,
+    /// Whose events follow, in place of a body.
+    pub(crate) follow: Option<Follow>,
     /// What was set going.
     pub(crate) operation: Option<OperationId>,
     /// Whether it is remembered for repetitions of its request.
@@ -60,8 +66,17 @@ impl Reply {
             body: Bytes::new(),
             location: None,
             more: Vec::new(),
+            follow: None,
             operation: None,
             memory: Memory::None,
+        }
+    }
+
+    /// Events as they happen.
+    pub(crate) fn streaming(follow: Follow) -> Self {
+        Self {
+            follow: Some(follow),
+            ..Self::empty(StatusCode::OK)
         }
     }
 
@@ -150,7 +165,7 @@ impl Reply {
 
     /// What is read, with its tag, or no more than the tag if the caller has it already.
     pub(crate) fn unless_known(self, asked: &HeaderMap) -> Self {
-        if self.status != StatusCode::OK {
+        if self.status != StatusCode::OK || self.follow.is_some() {
             return self;
         }
         let tag = etag::of(&self.body);
@@ -163,16 +178,19 @@ impl Reply {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ErrorEnvelope)]
+pub(crate) struct Envelope<'a> {
     error: Body<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     code: &'a str,
     message: &'a str,
+    #[schema(format = DateTime)]
     timestamp: String,
     request_id: &'a str,
     correlation_id: &'a str,
@@ -213,10 +231,9 @@ pub(crate) fn response(
     );
     let headers = response.headers_mut();
     if !is_bare {
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        let follows = result.as_ref().is_ok_and(|reply| reply.follow.is_some());
+        let media_type = if follows { EVENTS } else { JSON };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REQUEST_ID, context.request_id.header());

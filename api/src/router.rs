@@ -13,6 +13,7 @@ pub(crate) enum Endpoint {
     ListInstances,
     ReadInstance,
     ListEvents,
+    ListFleetEvents,
     ChangeInstance(Wish),
     ChangeNamedInstance(Wish),
     StopAllInstances,
@@ -36,9 +37,10 @@ pub(crate) enum Endpoint {
     Health,
     Live,
     Ready,
+    OpenApi,
 }
 
-static RESOURCES: [Resource; 30] = [
+pub(crate) static RESOURCES: [Resource; 32] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -126,6 +128,10 @@ static RESOURCES: [Resource; 30] = [
         methods: &[(Verb::Get, Endpoint::ReadOperation)],
     },
     Resource {
+        pattern: "/api/events",
+        methods: &[(Verb::Get, Endpoint::ListFleetEvents)],
+    },
+    Resource {
         pattern: "/api/jobs",
         methods: &[(Verb::Get, Endpoint::ListJobs)],
     },
@@ -169,6 +175,10 @@ static RESOURCES: [Resource; 30] = [
         pattern: "/readyz",
         methods: &[(Verb::Get, Endpoint::Ready)],
     },
+    Resource {
+        pattern: "/openapi.json",
+        methods: &[(Verb::Get, Endpoint::OpenApi)],
+    },
 ];
 
 impl Endpoint {
@@ -180,6 +190,7 @@ impl Endpoint {
             | Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
+            | Self::ListFleetEvents
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::StopAllInstances
@@ -199,7 +210,8 @@ impl Endpoint {
             | Self::DropJob
             | Self::RetryJob
             | Self::PauseQueue
-            | Self::ResumeQueue => false,
+            | Self::ResumeQueue
+            | Self::OpenApi => false,
         }
     }
 
@@ -219,6 +231,7 @@ impl Endpoint {
             Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
+            | Self::ListFleetEvents
             | Self::StopAllInstances
             | Self::ListFleet
             | Self::AutoStopStats
@@ -232,14 +245,15 @@ impl Endpoint {
             | Self::RetryJob
             | Self::Health
             | Self::Live
-            | Self::Ready => false,
+            | Self::Ready
+            | Self::OpenApi => false,
         }
     }
 }
 
 /// The methods in use; HEAD goes wherever GET does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(crate) enum Verb {
     Get,
     Post,
     Put,
@@ -272,7 +286,7 @@ impl Verb {
 pub(crate) struct Resource {
     /// The path with placeholders; the route's name in metrics and logs.
     pub(crate) pattern: &'static str,
-    methods: &'static [(Verb, Endpoint)],
+    pub(crate) methods: &'static [(Verb, Endpoint)],
 }
 
 impl Resource {

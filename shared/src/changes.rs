@@ -133,6 +133,15 @@ impl Watch {
         self.named(FLEET).await;
     }
 
+    /// Returns once anything may have changed.
+    pub async fn anything(&mut self) {
+        use broadcast::error::RecvError;
+        match self.hints.recv().await {
+            Ok(Hint::Named(_) | Hint::Anybody) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
     async fn named(&mut self, wanted: &str) {
         use broadcast::error::RecvError;
         loop {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod envs;
 pub mod fail_point;
+pub mod feed;
 pub mod fleet;
 pub mod model;
 pub mod pace;

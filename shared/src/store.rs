@@ -8,6 +8,7 @@ mod restore;
 mod usage;
 
 pub use accept::{Accepted, Promise};
+pub use log::EVENTS_KEPT;
 pub use recall::{Answered, Claimed, KeyClaim, Memo, REMEMBERED_FOR, Recalled};
 pub use restore::Found;
 pub use usage::MAX_AHEAD;

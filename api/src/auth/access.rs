@@ -16,10 +16,11 @@ impl Access {
     /// Who may use `endpoint`.
     pub(crate) fn to(endpoint: Endpoint) -> Self {
         match endpoint {
-            Endpoint::Health | Endpoint::Live | Endpoint::Ready => Self::Open,
+            Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => Self::Open,
             Endpoint::ListInstances
             | Endpoint::ReadInstance
             | Endpoint::ListEvents
+            | Endpoint::ListFleetEvents
             | Endpoint::ListFleet
             | Endpoint::AutoStopStats
             | Endpoint::MigrationStatus

@@ -9,6 +9,7 @@ use shared::fail_point::FailPoint;
 use shared::model::spec::Request;
 use shared::model::{HealthCheck, InstanceId, OperationId, Phase, Spec, Status};
 use shared::store::{Accepted, Promise, Recalled, Record};
+use utoipa::ToSchema;
 
 use super::instances::{instance_id, record};
 use super::{Input, problem};
@@ -32,9 +33,10 @@ const PAGE: u64 = 200;
 /// Wishes of `stop-all` that are written at the same time.
 const AT_ONCE: usize = 16;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangeAccepted)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     instance_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     novita_instance_id: Option<&'a str>,
@@ -42,6 +44,7 @@ struct Answer<'a> {
     status: Phase,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     estimated_ready_time: Option<String>,
 }
 
@@ -66,7 +69,8 @@ impl Terms {
 }
 
 /// What became of one instance in `stop-all`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = StopAccepted)]
 #[serde(rename_all = "camelCase")]
 struct Stopped {
     instance_id: String,
@@ -77,13 +81,15 @@ struct Stopped {
     error: Option<String>,
 }
 
-#[derive(Serialize)]
-struct AllStopped {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StopsAccepted)]
+pub(crate) struct AllStopped {
     success: bool,
     message: String,
     count: usize,
     failed: usize,
     results: Vec<Stopped>,
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 

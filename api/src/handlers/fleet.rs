@@ -7,17 +7,19 @@ use std::collections::{BTreeMap, HashSet};
 
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::clock::Millis;
 use shared::fleet::PassReport;
-use shared::model::{PortMapping, Sighting};
+use shared::model::Sighting;
 use shared::store::Record;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{Input, fresh};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::json;
+use crate::listed::{Foreign, Origin};
 use crate::reply::Reply;
 use crate::validate::Fields;
 use crate::view::InstanceDetails;
@@ -26,9 +28,11 @@ use crate::view::InstanceDetails;
 const PAGE: u64 = 200;
 const MOST: u64 = 10_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Fleet)]
 #[serde(rename_all = "camelCase")]
-struct Listing<'a> {
+pub(crate) struct Listing<'a> {
+    #[schema(value_type = Vec<InstanceDetails<'a>>)]
     instances: Vec<Entry<'a>>,
     total: usize,
     sources: Sources,
@@ -37,7 +41,8 @@ struct Listing<'a> {
     performance: Performance,
 }
 
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = FleetSources)]
 struct Sources {
     local: usize,
     novita: usize,
@@ -45,7 +50,8 @@ struct Sources {
 }
 
 /// The predecessor's members, in ms.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FleetTimes)]
 #[serde(rename_all = "camelCase")]
 struct Performance {
     total_request_time: u64,
@@ -66,48 +72,6 @@ enum Entry<'a> {
         origin: Origin<'a>,
     },
     Foreign(Box<Foreign<'a>>),
-}
-
-/// Where the knowledge comes from, and what the provider's list adds.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Origin<'a> {
-    source: &'static str,
-    data_consistency: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_synced_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    spot_status: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_error: Option<Value>,
-}
-
-/// An instance of the account that no record of ours holds.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Foreign<'a> {
-    id: &'a str,
-    novita_instance_id: &'a str,
-    name: &'a str,
-    /// The provider's own word.
-    status: &'a str,
-    provider_status: &'a str,
-    gpu_num: u32,
-    rootfs_size: u32,
-    product_name: &'a str,
-    region: &'a str,
-    billing_mode: &'a str,
-    port_mappings: &'a [PortMapping],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<String>,
-    #[serde(flatten)]
-    origin: Origin<'a>,
 }
 
 /// Everything that a listing is made of.
@@ -159,7 +123,10 @@ impl Snapshot {
         let others = others.filter(|sighting| !shown.contains(sighting.provider_id.as_str()));
         for sighting in others.filter(|_| with_foreign) {
             sources.novita += 1;
-            entries.push(Entry::Foreign(Box::new(self.foreign(sighting))));
+            entries.push(Entry::Foreign(Box::new(Foreign::of(
+                sighting,
+                self.report.complete_at,
+            ))));
         }
         (entries, sources)
     }
@@ -184,62 +151,7 @@ impl Snapshot {
             Some(known) if known.seen_at > seen_at => "local-newer",
             _ => "novita-newer",
         };
-        Origin {
-            source: "merged",
-            data_consistency,
-            ..self.listed(sighting)
-        }
-    }
-
-    /// What the list adds.
-    fn listed<'a>(&self, sighting: &'a Sighting) -> Origin<'a> {
-        let text = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-        let seen_at = sighting.facts.seen_at.max(self.report.complete_at);
-        let message = &sighting.facts.status_error;
-        Origin {
-            source: "novita",
-            data_consistency: "consistent",
-            last_synced_at: Some(seen_at.iso()),
-            cluster_id: text(&sighting.cluster_id),
-            cluster_name: text(&sighting.cluster_name),
-            image_url: text(&sighting.image_url),
-            spot_status: text(&sighting.facts.spot_status),
-            status_error: (!message.is_empty()).then(|| json!({ "message": message })),
-        }
-    }
-
-    fn foreign<'a>(&self, sighting: &'a Sighting) -> Foreign<'a> {
-        let created = sighting.created_at;
-        Foreign {
-            id: &sighting.provider_id,
-            novita_instance_id: &sighting.provider_id,
-            name: &sighting.name,
-            status: &sighting.facts.status,
-            provider_status: &sighting.facts.status,
-            gpu_num: sighting.gpu_num,
-            rootfs_size: sighting.rootfs_size,
-            product_name: &sighting.product_name,
-            region: &sighting.cluster_name,
-            billing_mode: &sighting.billing_mode,
-            port_mappings: &sighting.facts.port_mappings,
-            created_at: created.map(|at| Millis(at.saturating_mul(1000)).iso()),
-            origin: self.listed(sighting),
-        }
-    }
-}
-
-impl Origin<'_> {
-    fn local() -> Self {
-        Self {
-            source: "local",
-            data_consistency: "consistent",
-            last_synced_at: None,
-            cluster_id: None,
-            cluster_name: None,
-            image_url: None,
-            spot_status: None,
-            status_error: None,
-        }
+        Origin::listed(sighting, self.report.complete_at).merged(data_consistency)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use shared::clock::Millis;
+use shared::fleet::{FleetStore, PassReport};
 use shared::queue::{Heartbeat, QueueStats, Workers};
 use shared::redis::RedisError;
 use tokio::sync::Mutex;
@@ -106,14 +107,24 @@ struct Look {
 struct Seen {
     stats: QueueStats,
     workers: Workers,
+    /// How the provider's list was read last.
+    fleet: PassReport,
 }
 
 impl Seen {
     async fn read(app: &App) -> Result<Self, RedisError> {
         let (redis, keys) = (app.store.redis(), app.store.keys());
-        let (stats, workers) =
-            tokio::try_join!(QueueStats::read(redis, keys), Workers::read(redis, keys))?;
-        Ok(Self { stats, workers })
+        let fleet = FleetStore::new(redis.clone(), keys.clone());
+        let (stats, workers, fleet) = tokio::try_join!(
+            QueueStats::read(redis, keys),
+            Workers::read(redis, keys),
+            fleet.report()
+        )?;
+        Ok(Self {
+            stats,
+            workers,
+            fleet,
+        })
     }
 
     fn alive(&self) -> impl Iterator<Item = &(String, Heartbeat)> {
@@ -223,8 +234,7 @@ impl Look {
                     "spooled": 0,
                 },
             },
-            // The provider's fleet is not listed by this version.
-            "sync": {"available": false, "lastSync": null, "ageMs": null, "complete": false},
+            "sync": self.sync(),
             "performance": {
                 "requestsPerMinute": traffic.requests,
                 "averageResponseTime": rounded(traffic.average_ms),
@@ -269,6 +279,18 @@ impl Look {
                 "reportedBy": null,
             }),
         }
+    }
+
+    /// How the provider's list was read last.
+    fn sync(&self) -> Value {
+        let fleet = self.queue.as_ref().map(|queue| &queue.fleet);
+        let read = fleet.ok().filter(|fleet| fleet.complete_at.0 > 0);
+        json!({
+            "available": read.is_some(),
+            "lastSync": read.map(|fleet| fleet.complete_at.iso()),
+            "ageMs": read.map(|fleet| self.at.since(fleet.complete_at)),
+            "complete": read.is_some_and(|fleet| fleet.gap.is_empty()),
+        })
     }
 
     fn job_queue(&self, has_workers: bool) -> Value {

@@ -6,6 +6,7 @@ use shared::clock::Millis;
 use shared::fail_point::FailPoint;
 use shared::model::{InstanceId, Phase, Spec};
 use shared::store::{Accepted, Page, Record};
+use utoipa::ToSchema;
 
 use super::query::Query;
 use super::{Input, fresh};
@@ -13,6 +14,7 @@ use crate::app::App;
 use crate::create::NewInstance;
 use crate::error::{ApiError, Problem};
 use crate::idempotency::recalled;
+use crate::listed::Foreign;
 use crate::reply::Reply;
 use crate::view::InstanceDetails;
 use crate::{budget, create, json};
@@ -22,22 +24,25 @@ const READY_AFTER_MS: u64 = 4 * 60_000;
 /// The length of a list nobody asked to cut into pages.
 const UNPAGED: u64 = 1000;
 const DEFAULT_PAGE_SIZE: u64 = 20;
-const MAX_PAGE_SIZE: u64 = 100;
-const MAX_PAGE: u64 = 1_000_000;
+pub(crate) const MAX_PAGE_SIZE: u64 = 100;
+pub(crate) const MAX_PAGE: u64 = 1_000_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreateAccepted)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     instance_id: &'a str,
     operation_id: &'a str,
     status: Phase,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     estimated_ready_time: Option<String>,
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceList)]
+pub(crate) struct List<'a> {
     instances: Vec<InstanceDetails<'a>>,
     total: u64,
 }
@@ -100,11 +105,10 @@ pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let id = instance_id(input)?;
     let is_fresh = fresh::is_wanted(input)?;
     let (mut record, mut used) = match known(app, &id).await {
-        Err(ApiError::NoInstance(_)) => {
-            let ours = app.store.bound_to(id.as_str()).await?;
-            let ours = ours.ok_or_else(|| ApiError::NoInstance(id.to_string()))?;
-            known(app, &ours).await
-        }
+        Err(ApiError::NoInstance(_)) => match app.store.bound_to(id.as_str()).await? {
+            Some(ours) => known(app, &ours).await,
+            None => return foreign(app, &id).await,
+        },
         known => known,
     }?;
     if is_fresh {
@@ -115,6 +119,18 @@ pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     Ok(Reply::json(
         StatusCode::OK,
         &InstanceDetails::of(&record, used).with_segments(&record),
+    ))
+}
+
+/// One that the provider's list shows, and that is not ours.
+async fn foreign(app: &App, id: &InstanceId) -> Result<Reply, ApiError> {
+    let seen = fresh::store(app).foreign(id.as_str()).await?;
+    let (sighting, _) = seen
+        .of(id.as_str())
+        .ok_or_else(|| ApiError::NoInstance(id.to_string()))?;
+    Ok(Reply::json(
+        StatusCode::OK,
+        &Foreign::of(sighting, seen.complete_at),
     ))
 }
 

@@ -1,6 +1,7 @@
 //! What a caller wants: written by the API alone.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::budget::Claim;
 use super::ids::{InstanceId, OperationId};
@@ -21,7 +22,7 @@ pub enum Desired {
 }
 
 /// How the GPU is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum BillingMode {
     /// Cheaper; the provider may take the machine back.

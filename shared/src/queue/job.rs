@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::periodic::Periodic;
 use crate::model::{EventId, InstanceId};
@@ -94,7 +95,7 @@ impl JobKind {
 }
 
 /// How much a full queue lets others overtake a job; an empty one runs everything at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Saves money or data: never overtaken.

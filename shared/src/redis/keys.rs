@@ -99,6 +99,12 @@ impl Keys {
         self.key("last_used")
     }
 
+    /// STREAM the newest events of all instances, one entry per settlement that wrote any.
+    #[must_use]
+    pub fn feed(&self) -> String {
+        self.key("feed")
+    }
+
     /// STRING what was asked and answered under an idempotency key, of which this is the digest; expires.
     #[must_use]
     pub fn answer(&self, key: &str) -> String {

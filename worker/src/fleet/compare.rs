@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 use shared::clock::Millis;
-use shared::fleet::{Entry, Remembered};
+use shared::fleet::{Entry, Remembered, foreign_field};
 use shared::model::{InstanceId, ProviderFacts, Sighting};
 
 use crate::novita::Instance;
@@ -66,7 +66,7 @@ impl Picture {
             let holder = remembered.bound.get(&sighting.provider_id).cloned();
             let field = match holder.or(owner) {
                 Some(instance) => instance.to_string(),
-                None => format!("x:{}", sighting.provider_id),
+                None => foreign_field(&sighting.provider_id),
             };
             picture.fields.entry(field).or_default().push(sighting);
         }

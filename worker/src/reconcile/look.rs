@@ -36,7 +36,10 @@ impl<N: Novita> Reconciler<N> {
         draft: &Draft<'_>,
         id: &ProviderId,
     ) -> Result<ProviderFacts, NovitaError> {
-        match self.evidence(draft).and_then(|evidence| evidence.checking()) {
+        match self
+            .evidence(draft)
+            .and_then(|evidence| evidence.checking())
+        {
             Some(facts) => Ok(facts),
             None => self.ask(draft, id).await,
         }
@@ -117,7 +120,10 @@ impl Evidence<'_> {
     /// It ran and does not any more, or the reverse, and nothing else is remarkable about it.
     fn is_plain_change(&self, shown: &ProviderFacts, at: Millis) -> bool {
         let is_plain = |facts: &ProviderFacts| {
-            matches!(facts.word(), ProviderStatus::Running | ProviderStatus::Exited)
+            matches!(
+                facts.word(),
+                ProviderStatus::Running | ProviderStatus::Exited
+            )
         };
         is_plain(shown)
             && is_plain(self.known)
@@ -214,7 +220,7 @@ mod tests {
     }
 
     /// What a look comes to without a call: the word, and how old it is by now.
-    fn told(status: &Status, known: ProviderFacts, shown: ProviderFacts) -> Option<(String, u64)> {
+    fn told(status: &Status, known: &ProviderFacts, shown: ProviderFacts) -> Option<(String, u64)> {
         let at = shown.seen_at;
         let sighting = Sighting {
             provider_id: "p".into(),
@@ -227,7 +233,7 @@ mod tests {
         };
         let evidence = Evidence {
             status,
-            known: &known,
+            known,
             seen: &seen,
             now: NOW,
             slow: SLOW,
@@ -237,7 +243,7 @@ mod tests {
     }
 
     fn of(status: &Status, known: (&str, Millis), shown: (&str, Millis)) -> Option<(String, u64)> {
-        told(status, facts(known.0, known.1), facts(shown.0, shown.1))
+        told(status, &facts(known.0, known.1), facts(shown.0, shown.1))
     }
 
     #[test]
@@ -278,7 +284,14 @@ mod tests {
         assert_eq!(of(&quiet(), running, ("exited", late)), exited);
         let started = of(&quiet(), ("exited", KNOWN), ("running", late));
         assert_eq!(started.unwrap().0, "running");
-        for word in ["removed", "freezing", "toStop", "migrating", "", "somethingNew"] {
+        for word in [
+            "removed",
+            "freezing",
+            "toStop",
+            "migrating",
+            "",
+            "somethingNew",
+        ] {
             assert_eq!(of(&quiet(), running, (word, late)), None, "{word:?}");
             assert_eq!(of(&quiet(), (word, KNOWN), ("running", late)), None);
         }
@@ -289,12 +302,12 @@ mod tests {
             spot_status: "terminated".into(),
             ..facts("exited", late)
         };
-        assert_eq!(told(&quiet(), facts("running", KNOWN), reclaimed), None);
+        assert_eq!(told(&quiet(), &facts("running", KNOWN), reclaimed), None);
         let broken = ProviderFacts {
             status_error: "oom".into(),
             ..facts("exited", late)
         };
-        assert_eq!(told(&quiet(), facts("running", KNOWN), broken), None);
+        assert_eq!(told(&quiet(), &facts("running", KNOWN), broken), None);
     }
 
     #[test]
