@@ -28,6 +28,7 @@ mod redis_down;
 mod reject;
 mod replicas;
 mod start;
+mod stream;
 mod usage;
 mod wait;
 mod worker;

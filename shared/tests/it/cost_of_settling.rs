@@ -122,7 +122,11 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             2 + 1,
             vec![status(), operation(), status(), operation()],
         ),
-        ("three events", 6 + 1, vec![logged(1), logged(2), logged(3)]),
+        (
+            "three events",
+            6 + 1 + 1,
+            vec![logged(1), logged(2), logged(3)],
+        ),
         ("a closed instance", 2, vec![Write::Close(spec.id.clone())]),
         ("a name", 2, vec![release_name()]),
         (

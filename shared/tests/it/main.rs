@@ -18,6 +18,7 @@ mod cost;
 mod cost_of_settling;
 mod envs;
 mod events;
+mod feed;
 mod fleet;
 mod leases;
 mod look;
