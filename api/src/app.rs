@@ -347,6 +347,7 @@ impl App {
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,
             Endpoint::OpenApi => Ok(self.openapi.clone()),
+            Endpoint::Page(asset) => Ok(asset.reply()),
         }
     }
 }

@@ -329,6 +329,7 @@ impl ApiError {
     pub(crate) fn details(&self) -> Option<Value> {
         match self {
             Self::Forbidden(scope) => Some(json!({"requiredScope": scope.as_str()})),
+            Self::NameTaken { holder, .. } => Some(json!({ "instanceId": holder })),
             _ => None,
         }
     }

@@ -68,7 +68,8 @@ impl Way {
             | Endpoint::Health
             | Endpoint::Live
             | Endpoint::Ready
-            | Endpoint::OpenApi => Self::None,
+            | Endpoint::OpenApi
+            | Endpoint::Page(_) => Self::None,
         }
     }
 }

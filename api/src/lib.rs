@@ -27,6 +27,7 @@ mod live;
 mod metrics;
 mod openapi;
 mod options;
+mod page;
 mod prefer;
 mod price;
 mod process;

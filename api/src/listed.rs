@@ -23,6 +23,16 @@ pub(crate) struct Origin<'a> {
     spot_status: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_error: Option<Value>,
+    /// As the provider writes numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_num: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    /// Unix seconds; 0 when it is not wanted back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spot_reclaim_time: Option<String>,
 }
 
 /// An instance of the account that no record of ours holds.
@@ -43,30 +53,38 @@ pub(crate) struct Foreign<'a> {
     port_mappings: &'a [PortMapping],
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_started_at: Option<String>,
     #[serde(flatten)]
     origin: Origin<'a>,
 }
 
 impl<'a> Origin<'a> {
-    /// The list did not show it.
-    pub(crate) fn local() -> Self {
+    /// The list did not show it, of which the last whole one was read at `complete_at`.
+    pub(crate) fn local(complete_at: Millis) -> Self {
         Self {
             source: "local",
             data_consistency: "consistent",
-            last_synced_at: None,
+            last_synced_at: (complete_at.0 > 0).then(|| complete_at.iso()),
             cluster_id: None,
             cluster_name: None,
             image_url: None,
             spot_status: None,
             status_error: None,
+            cpu_num: None,
+            memory: None,
+            kind: None,
+            spot_reclaim_time: None,
         }
     }
 
     /// What the list adds, of which the last whole one was read at `complete_at`.
     pub(crate) fn listed(sighting: &'a Sighting, complete_at: Millis) -> Self {
         let text = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-        let seen_at = sighting.facts.seen_at.max(complete_at);
-        let message = &sighting.facts.status_error;
+        let facts = &sighting.facts;
+        let problem = facts.status_error.as_str();
+        let seen_at = facts.seen_at.max(complete_at);
+        let (state, message) = problem.split_once(": ").unwrap_or(("", problem));
         Self {
             source: "novita",
             data_consistency: "consistent",
@@ -74,8 +92,12 @@ impl<'a> Origin<'a> {
             cluster_id: text(&sighting.cluster_id),
             cluster_name: text(&sighting.cluster_name),
             image_url: text(&sighting.image_url),
-            spot_status: text(&sighting.facts.spot_status),
-            status_error: (!message.is_empty()).then(|| json!({ "message": message })),
+            spot_status: Some(&facts.spot_status),
+            status_error: Some(json!({ "state": state, "message": message })),
+            cpu_num: Some(sighting.cpu_num.to_string()),
+            memory: Some(sighting.memory.to_string()),
+            kind: Some("gpu"),
+            spot_reclaim_time: Some(facts.spot_reclaim_at.unwrap_or_default().to_string()),
         }
     }
 
@@ -92,7 +114,7 @@ impl<'a> Origin<'a> {
 impl<'a> Foreign<'a> {
     /// The same of one that is not ours.
     pub(crate) fn of(sighting: &'a Sighting, complete_at: Millis) -> Self {
-        let created = sighting.created_at;
+        let iso = |seconds: u64| Millis(seconds.saturating_mul(1000)).iso();
         Self {
             id: &sighting.provider_id,
             novita_instance_id: &sighting.provider_id,
@@ -105,7 +127,8 @@ impl<'a> Foreign<'a> {
             region: &sighting.cluster_name,
             billing_mode: &sighting.billing_mode,
             port_mappings: &sighting.facts.port_mappings,
-            created_at: created.map(|at| Millis(at.saturating_mul(1000)).iso()),
+            created_at: sighting.created_at.map(iso),
+            last_started_at: sighting.facts.last_started.map(iso),
             origin: Origin::listed(sighting, complete_at),
         }
     }

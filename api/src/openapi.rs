@@ -35,11 +35,16 @@ pub(crate) fn document() -> OpenApi {
     let mut paths = PathsBuilder::new();
     for resource in &RESOURCES {
         let mut item = PathItem::default();
-        for (verb, endpoint) in resource.methods {
+        // What is for people has no place in it.
+        let methods = resource.methods.iter();
+        let methods = methods.filter(|(_, endpoint)| !matches!(endpoint, Endpoint::Page(_)));
+        for (verb, endpoint) in methods {
             let operation = operation(resource.pattern, *endpoint, &mut schemas);
             item.merge_operations(PathItem::new(method(*verb), operation));
         }
-        paths = paths.path(resource.pattern, item);
+        if item != PathItem::default() {
+            paths = paths.path(resource.pattern, item);
+        }
     }
     let mut components = schemas.finish();
     components.add_security_scheme("bearer", bearer());

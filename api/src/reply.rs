@@ -28,6 +28,7 @@ const CHALLENGE: &str = "Bearer realm=\"novita-api\"";
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     status: StatusCode,
+    media_type: &'static str,
     body: Bytes,
     location: Option<String>,
     /// Headers that only some answers have.
@@ -63,6 +64,7 @@ impl Reply {
     fn empty(status: StatusCode) -> Self {
         Self {
             status,
+            media_type: JSON,
             body: Bytes::new(),
             location: None,
             more: Vec::new(),
@@ -72,9 +74,19 @@ impl Reply {
         }
     }
 
+    /// Bytes that are not JSON.
+    pub(crate) fn file(status: StatusCode, media_type: &'static str, bytes: &'static [u8]) -> Self {
+        Self {
+            media_type,
+            body: Bytes::from_static(bytes),
+            ..Self::empty(status)
+        }
+    }
+
     /// Events as they happen.
     pub(crate) fn streaming(follow: Follow) -> Self {
         Self {
+            media_type: EVENTS,
             follow: Some(follow),
             ..Self::empty(StatusCode::OK)
         }
@@ -231,8 +243,7 @@ pub(crate) fn response(
     );
     let headers = response.headers_mut();
     if !is_bare {
-        let follows = result.as_ref().is_ok_and(|reply| reply.follow.is_some());
-        let media_type = if follows { EVENTS } else { JSON };
+        let media_type = result.as_ref().map_or(JSON, |reply| reply.media_type);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -4,6 +4,7 @@ use http::Method;
 use matchit::InsertError;
 
 use crate::error::ApiError;
+use crate::page::Asset;
 use crate::wish::Wish;
 
 /// Everything that can be asked for.
@@ -38,9 +39,11 @@ pub(crate) enum Endpoint {
     Live,
     Ready,
     OpenApi,
+    /// The web page.
+    Page(Asset),
 }
 
-pub(crate) static RESOURCES: [Resource; 32] = [
+pub(crate) static RESOURCES: [Resource; 37] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -179,6 +182,26 @@ pub(crate) static RESOURCES: [Resource; 32] = [
         pattern: "/openapi.json",
         methods: &[(Verb::Get, Endpoint::OpenApi)],
     },
+    Resource {
+        pattern: "/",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Index))],
+    },
+    Resource {
+        pattern: "/app.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Script))],
+    },
+    Resource {
+        pattern: "/style.css",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Style))],
+    },
+    Resource {
+        pattern: "/docs",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Docs))],
+    },
+    Resource {
+        pattern: "/docs.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::DocsScript))],
+    },
 ];
 
 impl Endpoint {
@@ -211,7 +234,8 @@ impl Endpoint {
             | Self::RetryJob
             | Self::PauseQueue
             | Self::ResumeQueue
-            | Self::OpenApi => false,
+            | Self::OpenApi
+            | Self::Page(_) => false,
         }
     }
 
@@ -246,7 +270,8 @@ impl Endpoint {
             | Self::Health
             | Self::Live
             | Self::Ready
-            | Self::OpenApi => false,
+            | Self::OpenApi
+            | Self::Page(_) => false,
         }
     }
 }
@@ -347,7 +372,7 @@ mod tests {
             Endpoint::ReadInstance
         );
         for path in [
-            "/",
+            "/index.html",
             "/api",
             "/api/instances/",
             "//api/instances",

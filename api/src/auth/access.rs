@@ -16,7 +16,11 @@ impl Access {
     /// Who may use `endpoint`.
     pub(crate) fn to(endpoint: Endpoint) -> Self {
         match endpoint {
-            Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => Self::Open,
+            Endpoint::Health
+            | Endpoint::Live
+            | Endpoint::Ready
+            | Endpoint::OpenApi
+            | Endpoint::Page(_) => Self::Open,
             Endpoint::ListInstances
             | Endpoint::ReadInstance
             | Endpoint::ListEvents

@@ -69,7 +69,7 @@ enum Entry<'a> {
         #[serde(flatten)]
         details: Box<InstanceDetails<'a>>,
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: Box<Origin<'a>>,
     },
     Foreign(Box<Foreign<'a>>),
 }
@@ -116,7 +116,7 @@ impl Snapshot {
             }
             entries.push(Entry::Ours {
                 details: Box::new(InstanceDetails::of(record, None)),
-                origin: self.origin(record, sighting),
+                origin: Box::new(self.origin(record, sighting)),
             });
         }
         let others = self.fields.values().flatten();
@@ -142,7 +142,7 @@ impl Snapshot {
 
     fn origin<'a>(&'a self, record: &'a Record, sighting: Option<&'a Sighting>) -> Origin<'a> {
         let Some(sighting) = sighting else {
-            return Origin::local();
+            return Origin::local(self.report.complete_at);
         };
         let known = record.status.as_ref().and_then(|s| s.provider.as_ref());
         let seen_at = sighting.facts.seen_at.max(self.report.complete_at);

@@ -118,9 +118,11 @@ pub(super) fn describe(endpoint: Endpoint, schemas: &mut Schemas) -> Described {
         | Endpoint::RetryJob
         | Endpoint::PauseQueue
         | Endpoint::ResumeQueue => of_queue(endpoint, schemas),
-        Endpoint::Health | Endpoint::Live | Endpoint::Ready | Endpoint::OpenApi => {
-            of_process(endpoint, schemas)
-        }
+        Endpoint::Health
+        | Endpoint::Live
+        | Endpoint::Ready
+        | Endpoint::OpenApi
+        | Endpoint::Page(_) => of_process(endpoint, schemas),
     }
 }
 

@@ -21,6 +21,7 @@ mod idempotency;
 mod jobs;
 mod migration;
 mod options;
+mod page;
 mod pause;
 mod rate;
 mod read;

@@ -11,7 +11,6 @@ const RECORDED: &str = include_str!("../data/node-exchanges.json");
 pub(crate) struct Exchange {
     #[serde(rename = "n")]
     pub(crate) number: u32,
-    pub(crate) group: String,
     /// What is special about it.
     pub(crate) note: String,
     pub(crate) request: Request,

@@ -87,7 +87,18 @@ impl Replay {
         );
         let missing = json!({ "imageAuth": "00000000-0000-0000-0000-000000000000" });
         template(1, "private-missing", missing);
-        let changed = json!({ "templates": catalog["templates"] });
+        let products = catalog["products"].as_array_mut().unwrap();
+        for (name, cluster) in [
+            ("RTX 3090 24GB", "as-sgp-2"),
+            ("RTX 4090 24GB", "cn-hongkong-1"),
+        ] {
+            let is_it =
+                |product: &&mut Value| product["name"] == name && product["deployable"] == true;
+            let product = products.iter_mut().rfind(is_it).unwrap();
+            let offers = product["offers"].as_array_mut().unwrap();
+            offers.push(json!({ "clusterId": cluster, "stock": 100 }));
+        }
+        let changed = json!({ "templates": catalog["templates"], "products": catalog["products"] });
         let answer = self.http.post(&url).json(&changed).send().await.unwrap();
         assert!(answer.status().is_success(), "{:?}", answer.text().await);
     }
@@ -96,6 +107,7 @@ impl Replay {
     pub(crate) async fn ask(&mut self, exchange: &Exchange) -> Answer {
         if !exchange.is_hasty() {
             self.settled().await;
+            self.synced().await;
             self.learn().await;
         }
         let request = &exchange.request;
@@ -132,23 +144,33 @@ impl Replay {
         self.ids.iter().fold(text, replace)
     }
 
-    /// The provider's ids follow from ours, by the name that both bear.
+    /// Ids that no answer to a create told: those of the provider, and of what failed at once. Both follow
+    /// from what lists told of them, by their names.
     async fn learn(&mut self) {
+        let list = self.read("/api/instances").await;
+        let ours = list["instances"].as_array().unwrap();
         for exchange in Exchange::all() {
             let body = &exchange.response.body;
-            let (Some(id), Some(theirs)) = (
-                body["instanceId"].as_str(),
-                body["novitaInstanceId"].as_str(),
-            ) else {
-                continue;
-            };
-            let Some(ours) = self.ids.get(id).filter(|_| !self.ids.contains_key(theirs)) else {
-                continue;
-            };
-            let instance = self.read(&format!("/api/instances/{ours}")).await;
-            if let Some(ours) = instance["novitaInstanceId"].as_str() {
-                self.ids.insert(theirs.to_owned(), ours.to_owned());
+            for theirs in body["instances"].as_array().into_iter().flatten() {
+                let (id, name) = (theirs["id"].as_str().unwrap(), &theirs["name"]);
+                let twin = ours.iter().find(|ours| ours["name"] == *name);
+                if let Some(twin) = twin.filter(|_| !self.ids.contains_key(id)) {
+                    self.know(id, &twin["id"]);
+                }
             }
+            let known = body["instanceId"].as_str().and_then(|id| self.ids.get(id));
+            let twin = ours
+                .iter()
+                .find(|ours| ours["id"].as_str() == known.map(String::as_str));
+            if let (Some(twin), Some(id)) = (twin, body["novitaInstanceId"].as_str()) {
+                self.know(id, &twin["novitaInstanceId"]);
+            }
+        }
+    }
+
+    fn know(&mut self, theirs: &str, ours: &Value) {
+        if let Some(ours) = ours.as_str() {
+            self.ids.insert(theirs.to_owned(), ours.to_owned());
         }
     }
 
@@ -166,6 +188,13 @@ impl Replay {
             }
         });
         settled.await.unwrap();
+    }
+
+    /// The predecessor asked the provider in every request; here its list is read every few seconds.
+    async fn synced(&self) {
+        let url = format!("{}/api/instances/sync", self.api);
+        let answer = self.http.post(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
     }
 
     async fn read(&self, path: &str) -> Value {

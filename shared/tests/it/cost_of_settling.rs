@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::model::{BillingMode, Offer, Rate, Reservation};
-use shared::queue::{BATCH, Hash, Settlement, Verdict, Write};
+use shared::queue::{BATCH, Hash, Verdict, Write};
 use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
@@ -193,10 +193,9 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     for (number, (what, own, writes)) in cases.into_iter().enumerate() {
         let job = hold(&session, &format!("w{number}-"), 1).await.remove(0);
         wake_all(&rig).await;
-        let settlement: Vec<Settlement> = vec![job.settle(Verdict::Done, writes)];
-        let (billed, applied) = cost(&rig, settle(&session, settlement)).await;
-        assert_eq!(applied, [true]);
-        assert_eq!(billed, 3 + 3 + 1 + own, "{what}");
+        let settled = settle(&session, vec![job.settle(Verdict::Done, writes)]);
+        let (billed, applied) = cost(&rig, settled).await;
+        assert_eq!((billed, applied), (3 + 3 + 1 + own, vec![true]), "{what}");
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) fn sighting(instance: &Instance, now: Millis) -> Sighting {
         billing_mode: instance.billing_mode.as_str().to_owned(),
         gpu_num: instance.gpu_num,
         rootfs_size: instance.rootfs_size,
+        cpu_num: instance.cpu_num,
+        memory: instance.memory,
         image_url: instance.image_url.clone(),
         unit_price: instance.instance_price.map(|price| price.0),
         created_at: instance.created_at.and_then(positive),

@@ -265,14 +265,14 @@ impl<N: Novita> Provider<N> {
         }
     }
 
-    /// The same, unless there are more than `most`: `None` then.
+    /// The same of a list that changes while it is read, unless there are more than `most`: `None` then.
     pub(crate) async fn list_few<T>(
         &self,
         query: ListQuery,
         most: u64,
         mut keep: impl FnMut(Instance) -> T,
     ) -> Option<Listing<T>> {
-        let mut pages = Pages::new(query);
+        let mut pages = Pages::moving(query);
         loop {
             let page = self.page(pages.query()).await;
             if let Some(listing) = pages.take(page, &mut keep) {
