@@ -4,11 +4,18 @@ use std::process::ExitCode;
 
 use api::{ApiConfig, Cli, CliCommand};
 use shared::config::{ConfigCommand, parse, print_effective, report};
+use shared::probe;
 use shared::telemetry::start_logging;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli: Cli = parse();
+    if let Some(CliCommand::Healthcheck) = cli.command {
+        return match cli.args.read_common() {
+            Ok(common) => probe::main(common.host, common.metrics_port).await,
+            Err(error) => report(&error),
+        };
+    }
     let (config, effective) = match ApiConfig::read(&cli.args) {
         Ok(read) => read,
         Err(error) => return report(&error),

@@ -11,6 +11,7 @@ pub mod fail_point;
 pub mod fleet;
 pub mod model;
 pub mod pace;
+pub mod probe;
 pub mod queue;
 pub mod redis;
 pub mod schema;
@@ -19,3 +20,6 @@ pub mod stock;
 pub mod store;
 pub mod telemetry;
 mod tls;
+
+/// The version of this build, with the commit where the builder named it (`GIT_COMMIT`).
+pub const VERSION: &str = env!("BUILD_VERSION");

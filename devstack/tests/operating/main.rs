@@ -1,0 +1,9 @@
+//! What operators rely on, asked of the real processes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests state expectations"
+)]
+
+mod probes;
