@@ -6,4 +6,7 @@
     reason = "tests state expectations"
 )]
 
+mod configuration;
+mod metrics;
+mod page;
 mod probes;
