@@ -259,3 +259,11 @@ spec:
 {{- define "novita.backlogQuery" -}}
 sum(max by (state) (queue_jobs{state=~"due|leased",namespace="{{ .Release.Namespace }}",release="{{ .Release.Name }}"})) or vector(0)
 {{- end }}
+
+{{/* The pod of `helm test`, as a peer of a network policy. */}}
+{{- define "novita.fromTest" -}}
+- podSelector:
+    matchLabels:
+      {{- include "novita.selector" . | nindent 6 }}
+      app.kubernetes.io/component: test
+{{- end }}
