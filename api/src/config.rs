@@ -24,7 +24,7 @@ const MOST_HOURLY_COST: Rate = Rate::of_units(100_000_000_000);
 
 /// The command line of `novita-api`.
 #[derive(Debug, Parser)]
-#[command(name = "novita-api", version, about = "The Novita GPU Instance API")]
+#[command(name = "novita-api", version = shared::VERSION, about = "The Novita GPU Instance API")]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -48,6 +48,9 @@ pub enum CliCommand {
         #[arg(long, default_value = "read,write")]
         scopes: String,
     },
+    /// Ask the running process whether it is ready: exit code 0, or 1 and why not. Needs its `HOST` and
+    /// `METRICS_PORT` only
+    Healthcheck,
 }
 
 /// Flags and variables of the API process.
@@ -180,6 +183,15 @@ impl ApiArgs {
         }
         reader.show("MAX_HOURLY_COST", raw.to_owned());
         budget
+    }
+}
+
+impl ApiArgs {
+    /// Reads and checks only what every process is told.
+    pub fn read_common(&self) -> Result<Common, ConfigError> {
+        let mut reader = Reader::default();
+        let common = self.common.read(&mut reader, DEFAULT_METRICS_PORT);
+        reader.finish(Some(common))
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use api::{ApiConfig, Cli, CliCommand, NewKey};
 use shared::config::{ConfigCommand, parse, print_effective, report};
+use shared::probe;
 use shared::telemetry::start_logging;
 
 /// Exit code of a wrong command line, as clap has it.
@@ -14,6 +15,12 @@ async fn main() -> ExitCode {
     let cli: Cli = parse();
     if let Some(CliCommand::Keygen { name, scopes }) = &cli.command {
         return keygen(name, scopes);
+    }
+    if let Some(CliCommand::Healthcheck) = cli.command {
+        return match cli.args.read_common() {
+            Ok(common) => probe::main(common.host, common.metrics_port).await,
+            Err(error) => report(&error),
+        };
     }
     let (config, effective) = match ApiConfig::read(&cli.args) {
         Ok(read) => read,

@@ -11,7 +11,7 @@ use shared::schema;
 
 /// Versioned changes of the Redis layout
 #[derive(Debug, Parser)]
-#[command(name = "redis-migration", version, after_help = EXAMPLES)]
+#[command(name = "redis-migration", version = shared::VERSION, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do [default: plan]
     #[command(subcommand)]

@@ -93,7 +93,7 @@ impl Pulse {
             provider_up: last.map(|(answered, _)| answered),
             provider_ms: last.map_or(0, |(_, took)| took.as_millis() as u64),
             provider_breaker: Some(self.provider.worst_breaker()),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: shared::VERSION.to_owned(),
         };
         (self.last, self.was_busy) = (Some(Instant::now()), self.running > 0);
         if self

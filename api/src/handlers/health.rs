@@ -205,7 +205,7 @@ impl Look {
             "status": overall.as_str(),
             "timestamp": self.at.iso(),
             "uptime": app.health.started.elapsed().as_secs_f64(),
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": shared::VERSION,
             "services": {
                 "novitaApi": self.provider().map_or("unknown", word),
                 "jobQueue": word(has_workers),
