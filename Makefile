@@ -30,7 +30,8 @@ check: deps-check ## Formatting, lints, licences and versions, documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
 .PHONY: docs
-docs: deps build ## Write the pages of docs/ that the code tells: configuration.md and metrics.md
+docs: deps build ## Write what the code tells: docs/configuration.md, docs/metrics.md and api/openapi.json
+	WRITE_DOCS=1 $(CARGO) test --package api --lib --locked openapi
 	WRITE_DOCS=1 $(CARGO) test --package devstack --test operating --locked
 
 .PHONY: check-deploy

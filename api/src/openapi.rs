@@ -216,7 +216,7 @@ mod tests {
     fn the_document_in_the_repository_is_the_one_that_is_served() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
         let text = super::document().to_pretty_json().unwrap() + "\n";
-        if std::env::var_os("UPDATE_DOCS").is_some() {
+        if std::env::var_os("WRITE_DOCS").is_some() {
             std::fs::write(path, &text).unwrap();
         }
         let stored = std::fs::read_to_string(path).unwrap_or_default();
