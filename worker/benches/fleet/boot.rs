@@ -9,10 +9,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 use shared::fleet::FleetStore;
+use shared::pace::{Lane, Pace};
 use worker::marker::Marker;
 
 use crate::changes::{Change, Notice, spread};
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, RATE_LIMIT};
 use crate::monitor::{Moment, Monitor};
 use crate::plan::Plan;
 use crate::population::Member;
@@ -22,6 +23,9 @@ use crate::waiting::until;
 const SIDE_BY_SIDE: usize = 8;
 /// An order takes about five calls to the provider, a hundred of which are made a second.
 const PULLING_WITHIN: Duration = Duration::from_secs(300);
+const RESTED_WITHIN: Duration = Duration::from_secs(60);
+/// Calls that may be made at once then: nearly all that the pace ever allows, which is ten seconds' worth.
+const RESTED: u64 = RATE_LIMIT as u64 / 6 * 9 / 10;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// One port, with a health check.
 const TEMPLATE: &str = "100900";
@@ -50,6 +54,7 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<(Deployment, Boot)> {
     // The order of creation is that of the list.
     members.shuffle(&mut rand::rng());
     eprintln!("all {} are pulling", members.len());
+    rested(&deployment).await?;
     let monitor = Monitor::start(&deployment).await?;
     deployment.provider.forget_requests().await?;
     let changes = spread(&deployment, &members, "running", plan.boot_span).await?;
@@ -111,6 +116,21 @@ async fn pulling(deployment: &Deployment, count: usize) -> anyhow::Result<Vec<Me
         })
     };
     instances.into_iter().map(member).collect()
+}
+
+/// Waits until the calls are made up for that the orders took: what follows a fleet shall be measured, and
+/// not what is left of the allowed calls right after a thousand orders.
+async fn rested(deployment: &Deployment) -> anyhow::Result<()> {
+    let pace = Pace::new(&deployment.client()?, &Deployment::keys(), RATE_LIMIT);
+    until("rest", RESTED_WITHIN, async || {
+        let left = pace.take(Lane::Observe, 0, &[]).await?.left_milli / 1000;
+        Ok(if left >= RESTED {
+            Ok(())
+        } else {
+            Err(format!("{left} calls may be made at once"))
+        })
+    })
+    .await
 }
 
 /// When the first webhook `ready` of each instance arrived, once all did.

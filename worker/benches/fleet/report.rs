@@ -42,7 +42,8 @@ impl Figures {
              Written by `make bench-fleet`: everything real, release builds, `redis-server` over RESP, the\n\
              simulated provider in a process of its own. {RATE_LIMIT} calls a minute to the provider are\n\
              allowed, all else has its default: a look at what is on its way every 2 s, a pass over the whole\n\
-             list every 30 s, ten jobs at a time.\n\n\
+             list every 30 s, ten jobs at a time. The first of the ordered instances begins to run when the\n\
+             allowed calls are made up for that ordering them took.\n\n\
              Machine: {machine}.\n\n\
              {}\n{}",
             table(&self.latencies(plan)),
