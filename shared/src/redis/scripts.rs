@@ -83,6 +83,12 @@ scripts! {
     PRUNE = "prune" ["queue.lua", "prune.lua"];
     /// Pauses a kind of job, or lets it go on.
     PAUSE = "pause" ["queue.lua", "pause.lua"];
+    /// Takes, keeps and leaves the lock under which an operator writes.
+    OPERATOR = "operator" ["operator.lua"];
+    /// Moves from one layout to another.
+    LAYOUT = "layout" ["fence.lua", "layout.lua"];
+    /// Writes down which instances records hold.
+    HOLD = "hold" ["fence.lua", "hold.lua"];
     /// Notes that an instance was used.
     TOUCH = "touch" ["touch.lua"];
     /// Paces the calls to the provider.
