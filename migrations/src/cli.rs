@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use shared::config::{ConfigError, Reader, RedisArgs, RedisConfig};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shared::config::{ConfigError, Environment, EnvsArgs, Reader, RedisArgs, RedisConfig};
+use shared::envs::EnvsKey;
+use shared::redis::{RedisOptions, Target};
 
 /// Layout, import, backup and restore of the Redis that novita-api and novita-worker share
 #[derive(Debug, Parser)]
@@ -16,6 +18,8 @@ pub struct Cli {
     #[command(flatten)]
     redis: RedisArgs,
     #[command(flatten)]
+    envs: EnvsArgs,
+    #[command(flatten)]
     options: OptionArgs,
 }
 
@@ -25,6 +29,9 @@ Examples:
   redis-migration run                               bring the layout up to date
   MIGRATION_DRY_RUN=true redis-migration run        the same as plan
   redis-migration status --json                     for programs
+  redis-migration import-node --from dump.json plan what would be taken over from the Node service
+  redis-migration import-node --from redis://h:6379 take it over; run it again at will
+  redis-migration import-node verify                compare source and target, field by field
 
 Exit codes:
    0  done, or nothing to do
@@ -50,6 +57,56 @@ pub enum Command {
     Verify,
     /// Undo the last step of the layout
     Rollback,
+    /// Take over the data of the predecessor, the Node service
+    ImportNode(ImportArgs),
+}
+
+/// What is done with the predecessor's data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ImportAction {
+    /// Take them over; what was taken over before stays as it is
+    #[default]
+    Run,
+    /// Show what would be taken over; writes nothing
+    Plan,
+    /// Compare source and target, field by field
+    Verify,
+    /// Remove what was taken over, unless it was worked on since
+    Rollback,
+}
+
+/// Flags of `import-node`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ImportArgs {
+    /// What to do
+    #[arg(value_enum, default_value = "run")]
+    pub action: ImportAction,
+    /// Where the data are: redis:// or rediss:// with host, port and credentials, `upstash`, or the path of
+    /// a dump file; without it in the Redis of the deployment itself
+    #[arg(long, env = "MIGRATION_FROM", hide_env_values = true)]
+    pub from: Option<String>,
+    /// With `--from upstash`: the REST endpoint of the source
+    #[arg(long, env = "SOURCE_UPSTASH_REDIS_REST_URL", hide_env_values = true)]
+    pub source_url: Option<String>,
+    /// With `--from upstash`: its REST token
+    #[arg(long, env = "SOURCE_UPSTASH_REDIS_REST_TOKEN", hide_env_values = true)]
+    pub source_token: Option<String>,
+    /// The prefix that keys of the source may bear [default: that of the deployment]
+    #[arg(long, env = "SOURCE_REDIS_KEY_PREFIX")]
+    pub source_prefix: Option<String>,
+    /// Where records are put that cannot be taken over, each with its reason
+    #[arg(
+        long,
+        env = "MIGRATION_QUARANTINE",
+        default_value = "redis-migration-quarantine.jsonl"
+    )]
+    pub quarantine: PathBuf,
+    /// Delete the source afterwards, if a verification finds no difference and nothing was put aside
+    #[arg(long)]
+    pub delete_source: bool,
+    /// With `rollback`: remove also what was worked on since
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -93,6 +150,10 @@ pub struct Settings {
     pub command: Command,
     /// The Redis of the deployment.
     pub redis: RedisConfig,
+    /// What encrypts environments, if there is a secret.
+    pub envs_key: Option<EnvsKey>,
+    /// Where the predecessor's data are, for an import.
+    pub source: Option<RedisOptions>,
     /// One line of JSON instead of text.
     pub json: bool,
     /// Nothing is written.
@@ -120,8 +181,16 @@ impl Cli {
         let lock_lease = reader.millis("MIGRATION_LOCK_LEASE_MS", lease.0, lease.1);
         let lock_wait = reader.millis("MIGRATION_LOCK_WAIT_MS", wait.0, wait.1);
         let command = self.command.unwrap_or(Command::Plan);
+        let source = match (&command, &redis) {
+            (Command::ImportNode(args), Some(redis)) => args.source(&redis.options, &mut reader),
+            _ => None,
+        };
         let settings = redis.map(|redis| Settings {
             command,
+            envs_key: self
+                .envs
+                .read(&mut reader, Environment::Production, &redis.prefix),
+            source,
             redis,
             json: options.json,
             dry_run,
@@ -131,6 +200,44 @@ impl Cli {
             lock_wait,
         });
         reader.finish(settings)
+    }
+}
+
+impl ImportArgs {
+    /// The Redis that the data are in; `None` when they are in a file.
+    fn source(&self, own: &RedisOptions, reader: &mut Reader) -> Option<RedisOptions> {
+        let at = |target| {
+            Some(RedisOptions {
+                target,
+                ..own.clone()
+            })
+        };
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        match given(&self.from).as_deref() {
+            None => Some(own.clone()),
+            Some("upstash") => {
+                let (url, token) = (given(&self.source_url), given(&self.source_token));
+                match (url, token) {
+                    (Some(url), Some(token)) => at(Target::Upstash { url, token }),
+                    (None, None) if matches!(own.target, Target::Upstash { .. }) => {
+                        Some(own.clone())
+                    }
+                    _ => {
+                        let name = "SOURCE_UPSTASH_REDIS_REST_URL";
+                        reader
+                            .missing(name, "with SOURCE_UPSTASH_REDIS_REST_TOKEN, for the source");
+                        None
+                    }
+                }
+            }
+            Some(url) if url.starts_with("redis://") || url.starts_with("rediss://") => {
+                let url = reader.url("MIGRATION_FROM", url, &["redis", "rediss"])?;
+                at(Target::Resp {
+                    url: url.to_string(),
+                })
+            }
+            Some(_) => None,
+        }
     }
 }
 

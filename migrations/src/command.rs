@@ -7,6 +7,7 @@ use shared::schema::{self, Layout};
 use crate::answer::{Answer, Exit, Failure};
 use crate::cli::{Command, Settings};
 use crate::lock::Lock;
+use crate::node;
 use crate::steps::{self, Findings, Place, Step};
 
 /// Carries out one command.
@@ -25,6 +26,7 @@ pub async fn carry_out(settings: Settings) -> Result<Answer, Failure> {
         Command::Status => status(place).await?,
         Command::Verify => verify(place).await?,
         Command::Rollback => roll_back(place, &settings).await?,
+        Command::ImportNode(args) => node::command::carry_out(place, &settings, args).await?,
     };
     if let Some(path) = &settings.report {
         let report = format!("{:#}\n", answer.json);
@@ -168,8 +170,16 @@ async fn status(place: Place<'_>) -> Result<Answer, Failure> {
     if let [who, command] = holder.as_slice() {
         lines.push(format!("at work: {who}, `{command}`"));
     }
+    let imported = RedisCommand::new("HLEN").arg(place.keys.imported());
+    let imported = place.redis.run(imported, Repeat::Harmless).await?.int()?;
+    if imported > 0 {
+        lines.push(format!(
+            "imported from the predecessor: {imported} records and webhooks"
+        ));
+    }
     let json = json!({
         "command": "status",
+        "imported": imported,
         "layout": found,
         "build": schema::VERSION,
         "known": judged.is_ok(),

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod command;
 mod digest;
 pub mod lock;
+pub mod node;
 pub mod scan;
 pub mod screen;
 pub mod steps;

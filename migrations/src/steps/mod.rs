@@ -181,7 +181,7 @@ async fn is_empty(place: Place<'_>) -> Result<bool, RedisError> {
     Ok(found.transpose()?.unwrap_or_default() == 0)
 }
 
-async fn set_layout(
+pub(crate) async fn set_layout(
     place: Place<'_>,
     lock: &Lock,
     from: Option<Layout>,

@@ -11,3 +11,4 @@ mod rig;
 
 mod layout;
 mod lock;
+mod node;

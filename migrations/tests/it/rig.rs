@@ -1,5 +1,6 @@
 //! A Redis, a bridge in front of it, and the tool.
 
+use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
 
 use devstack::bridge::{Bridge, BridgeOptions};
@@ -122,7 +123,7 @@ impl Rig {
     }
 
     /// Everything that is stored, key by key.
-    pub(crate) async fn everything(&self) -> Vec<(String, Vec<u8>)> {
+    pub(crate) async fn everything(&self) -> Everything {
         everything(&self.server).await
     }
 }
@@ -146,18 +147,52 @@ pub(crate) fn client(server: &RedisServer) -> Redis {
     .unwrap()
 }
 
-/// Every key with its serialised value, in order.
-pub(crate) async fn everything(server: &RedisServer) -> Vec<(String, Vec<u8>)> {
+/// Every key with its serialised value; shows names alone.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Everything(pub(crate) BTreeMap<String, Vec<u8>>);
+
+impl Everything {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keys that are not the same in both.
+    pub(crate) fn changed_since(&self, before: &Self) -> Vec<String> {
+        let keys = self.0.keys().chain(before.0.keys());
+        let differs = |key: &&String| self.0.get(*key) != before.0.get(*key);
+        keys.filter(differs).cloned().collect()
+    }
+}
+
+impl std::fmt::Debug for Everything {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+/// Every key with its serialised value.
+pub(crate) async fn everything(server: &RedisServer) -> Everything {
     let redis = client(server);
     let keys = ask(&redis, ["KEYS", "*"]).await.optional_texts().unwrap();
-    let mut keys: Vec<String> = keys.into_iter().flatten().collect();
-    keys.sort();
-    let mut all = Vec::new();
-    for key in keys {
-        let Reply::Text(value) = ask(&redis, ["DUMP", &key]).await else {
-            panic!("{key} vanished");
-        };
-        all.push((key, value));
+    let mut all = BTreeMap::new();
+    for key in keys.into_iter().flatten() {
+        let value = value(&redis, &key).await;
+        all.insert(key, value);
     }
-    all
+    Everything(all)
+}
+
+/// A value byte by byte, in an order of its own where Redis has none: that of a hash changes by itself.
+async fn value(redis: &Redis, key: &str) -> Vec<u8> {
+    let kind = ask(redis, ["TYPE", key]).await.text().unwrap();
+    if kind == "hash" {
+        let fields = ask(redis, ["HGETALL", key]).await;
+        let mut fields = fields.pairs().unwrap();
+        fields.sort();
+        return format!("{fields:?}").into_bytes();
+    }
+    match ask(redis, ["DUMP", key]).await {
+        Reply::Text(value) => value,
+        other => panic!("{key} vanished: {other:?}"),
+    }
 }

@@ -216,6 +216,9 @@ pub enum EventKind {
     /// The record was lost, and rebuilt from what the provider has.
     #[serde(rename = "record.rebuilt")]
     RecordRebuilt,
+    /// The record was taken over from the predecessor.
+    #[serde(rename = "record.imported")]
+    RecordImported,
 }
 
 impl EventKind {
@@ -255,6 +258,7 @@ impl EventKind {
             Self::Deleted => "instance.deleted",
             Self::OrphanSuspected => "orphan.suspected",
             Self::RecordRebuilt => "record.rebuilt",
+            Self::RecordImported => "record.imported",
         }
     }
 
@@ -293,6 +297,7 @@ impl EventKind {
             | Self::ReplacementBegun
             | Self::PhaseChanged
             | Self::RecordRebuilt
+            | Self::RecordImported
             | Self::Drifted => None,
         }
     }

@@ -1,5 +1,6 @@
 //! What is enqueued: jobs, their ids and kinds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,9 @@ pub struct Delivery {
     pub url: String,
     /// The exact body.
     pub body: String,
+    /// Headers of its receiver's own, sent beside ours; may be secret like the URL.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Job {

@@ -89,6 +89,10 @@ scripts! {
     LAYOUT = "layout" ["fence.lua", "layout.lua"];
     /// Writes down which instances records hold.
     HOLD = "hold" ["fence.lua", "hold.lua"];
+    /// Writes what was the predecessor's.
+    IMPORT = "import" ["queue.lua", "import.lua"];
+    /// Takes that back.
+    UNIMPORT = "unimport" ["queue.lua", "budget.lua", "unimport.lua"];
     /// Notes that an instance was used.
     TOUCH = "touch" ["touch.lua"];
     /// Paces the calls to the provider.
