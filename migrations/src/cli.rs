@@ -29,6 +29,8 @@ Examples:
   redis-migration run                               bring the layout up to date
   MIGRATION_DRY_RUN=true redis-migration run        the same as plan
   redis-migration status --json                     for programs
+  redis-migration backup before.jsonl               everything of this deployment, in a file
+  redis-migration restore before.jsonl              put it back, into this Redis or another
   redis-migration import-node --from dump.json plan what would be taken over from the Node service
   redis-migration import-node --from redis://h:6379 take it over; run it again at will
   redis-migration import-node verify                compare source and target, field by field
@@ -57,6 +59,22 @@ pub enum Command {
     Verify,
     /// Undo the last step of the layout
     Rollback,
+    /// Write everything of this deployment to a file
+    Backup {
+        /// The file; there must be none of that name
+        file: PathBuf,
+        /// Which keys, as a glob of Redis [default: those of this deployment]
+        #[arg(long = "match", env = "MIGRATION_BACKUP_MATCH")]
+        pattern: Option<String>,
+    },
+    /// Put a backup back, where nothing is
+    Restore {
+        /// The file
+        file: PathBuf,
+        /// Delete first whatever the backup could have
+        #[arg(long)]
+        force: bool,
+    },
     /// Take over the data of the predecessor, the Node service
     ImportNode(ImportArgs),
 }

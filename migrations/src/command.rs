@@ -1,10 +1,16 @@
 //! Hands each command to what carries it out, and its answer to whoever asked.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use shared::redis::{Command as RedisCommand, Redis, Repeat};
 use shared::schema::{self, Layout};
 
 use crate::answer::{Answer, Exit, Failure};
+use crate::backup;
+use crate::backup::file::Reader;
+use crate::backup::load::Restored;
+use crate::backup::take::Taken;
 use crate::cli::{Command, Settings};
 use crate::lock::Lock;
 use crate::node;
@@ -26,6 +32,10 @@ pub async fn carry_out(settings: Settings) -> Result<Answer, Failure> {
         Command::Status => status(place).await?,
         Command::Verify => verify(place).await?,
         Command::Rollback => roll_back(place, &settings).await?,
+        Command::Backup { file, pattern } => {
+            take_backup(place, &settings, file, pattern.as_deref()).await?
+        }
+        Command::Restore { file, force } => restore(place, &settings, file, *force).await?,
         Command::ImportNode(args) => node::command::carry_out(place, &settings, args).await?,
     };
     if let Some(path) = &settings.report {
@@ -186,6 +196,85 @@ async fn status(place: Place<'_>) -> Result<Answer, Failure> {
         "atWork": holder.first(),
     });
     Ok(Answer::new(lines, json, exit))
+}
+
+async fn take_backup(
+    place: Place<'_>,
+    settings: &Settings,
+    file: &Path,
+    pattern: Option<&str>,
+) -> Result<Answer, Failure> {
+    let own = format!("{}*", place.keys.base());
+    let pattern = pattern.filter(|text| !text.is_empty()).unwrap_or(&own);
+    if settings.dry_run {
+        let lines = vec![format!(
+            "backup: would write {pattern} to {}",
+            file.display()
+        )];
+        let json = json!({ "command": "backup", "dryRun": true, "match": pattern });
+        return Ok(Answer::new(lines, json, Exit::Done));
+    }
+    let taken = backup::backup(place, pattern, file).await?;
+    let Taken {
+        keys,
+        bytes,
+        sha256,
+        skipped,
+        samples,
+    } = taken;
+    let mut lines = vec![
+        format!("backup: {keys} keys, {bytes} bytes in {}", file.display()),
+        format!("sha256 of its content: {sha256}"),
+    ];
+    if skipped > 0 {
+        lines.push(format!("not in it: {skipped}"));
+        lines.extend(samples.iter().map(|line| format!("  {line}")));
+    }
+    let json = json!({
+        "command": "backup", "file": file, "keys": keys, "bytes": bytes, "sha256": sha256,
+        "skipped": skipped, "skippedSamples": samples,
+    });
+    let exit = if skipped > 0 {
+        Exit::Quarantined
+    } else {
+        Exit::Done
+    };
+    Ok(Answer::new(lines, json, exit))
+}
+
+async fn restore(
+    place: Place<'_>,
+    settings: &Settings,
+    file: &Path,
+    force: bool,
+) -> Result<Answer, Failure> {
+    if settings.dry_run {
+        let checked = Reader::check(file)?;
+        let entries = checked.entries;
+        let lines = vec![format!(
+            "restore: {} is whole, {entries} entries",
+            file.display()
+        )];
+        let json = json!({ "command": "restore", "dryRun": true, "entries": entries });
+        return Ok(Answer::new(lines, json, Exit::Done));
+    }
+    let work = async |lock: &Lock| backup::restore(place, lock, file, force).await;
+    let restored = under_lock(place, settings, "restore", work).await?;
+    let Restored {
+        entries,
+        known,
+        deleted,
+        expired,
+    } = restored;
+    let lines = vec![format!(
+        "restore: {entries} entries, {known} of them by an earlier run; {expired} had expired; {deleted} keys \
+         were deleted before"
+    )];
+    let json = json!({
+        "command": "restore", "entries": entries, "known": known, "expired": expired,
+        "deleted": deleted,
+    });
+    Ok(Answer::new(lines, json, Exit::Done))
 }
 
 fn headline(layout: Option<Layout>) -> String {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod backup;
 pub mod cli;
 pub mod command;
 mod digest;

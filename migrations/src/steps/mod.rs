@@ -189,10 +189,18 @@ pub(crate) async fn set_layout(
 ) -> Result<(), Failure> {
     let text =
         |layout: Option<Layout>| layout.map_or_else(String::new, |layout| layout.to_string());
+    set_layout_text(place, lock, text(from), text(to)).await
+}
+
+/// The same with layouts as they are stored; empty for none.
+pub(crate) async fn set_layout_text(
+    place: Place<'_>,
+    lock: &Lock,
+    from: String,
+    to: String,
+) -> Result<(), Failure> {
     let keys = vec![place.keys.schema()];
-    let reply = lock
-        .script(&LAYOUT, keys, vec![text(from), text(to)])
-        .await?;
+    let reply = lock.script(&LAYOUT, keys, vec![from, to]).await?;
     match reply.int()? {
         1 => Ok(()),
         _ => Err(Failure::Layout(

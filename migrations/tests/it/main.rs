@@ -9,6 +9,7 @@
 #[macro_use]
 mod rig;
 
+mod backup;
 mod layout;
 mod lock;
 mod node;

@@ -89,6 +89,8 @@ scripts! {
     LAYOUT = "layout" ["fence.lua", "layout.lua"];
     /// Writes down which instances records hold.
     HOLD = "hold" ["fence.lua", "hold.lua"];
+    /// Writes a batch of a backup.
+    LOAD = "load" ["fence.lua", "load.lua"];
     /// Writes what was the predecessor's.
     IMPORT = "import" ["queue.lua", "import.lua"];
     /// Takes that back.

@@ -21,6 +21,9 @@ local function take()
   position = position + 1
   return ARGV[position]
 end
+local function take_number()
+  return tonumber(take())
+end
 
 if call('HGET', KEYS[1], 'token') ~= take() then
   return redis.error_reply('FENCED the lock ended or is held by another')
