@@ -10,6 +10,8 @@
 mod rig;
 
 mod backup;
+mod kills;
 mod layout;
 mod lock;
 mod node;
+mod stack;
