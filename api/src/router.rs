@@ -4,6 +4,7 @@ use http::Method;
 use matchit::InsertError;
 
 use crate::error::ApiError;
+use crate::page::Asset;
 use crate::wish::Wish;
 
 /// Everything that can be asked for.
@@ -13,6 +14,7 @@ pub(crate) enum Endpoint {
     ListInstances,
     ReadInstance,
     ListEvents,
+    ListFleetEvents,
     ChangeInstance(Wish),
     ChangeNamedInstance(Wish),
     StopAllInstances,
@@ -36,9 +38,12 @@ pub(crate) enum Endpoint {
     Health,
     Live,
     Ready,
+    OpenApi,
+    /// The web page.
+    Page(Asset),
 }
 
-static RESOURCES: [Resource; 30] = [
+pub(crate) static RESOURCES: [Resource; 37] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -126,6 +131,10 @@ static RESOURCES: [Resource; 30] = [
         methods: &[(Verb::Get, Endpoint::ReadOperation)],
     },
     Resource {
+        pattern: "/api/events",
+        methods: &[(Verb::Get, Endpoint::ListFleetEvents)],
+    },
+    Resource {
         pattern: "/api/jobs",
         methods: &[(Verb::Get, Endpoint::ListJobs)],
     },
@@ -169,6 +178,30 @@ static RESOURCES: [Resource; 30] = [
         pattern: "/readyz",
         methods: &[(Verb::Get, Endpoint::Ready)],
     },
+    Resource {
+        pattern: "/openapi.json",
+        methods: &[(Verb::Get, Endpoint::OpenApi)],
+    },
+    Resource {
+        pattern: "/",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Index))],
+    },
+    Resource {
+        pattern: "/app.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Script))],
+    },
+    Resource {
+        pattern: "/style.css",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Style))],
+    },
+    Resource {
+        pattern: "/docs",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Docs))],
+    },
+    Resource {
+        pattern: "/docs.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::DocsScript))],
+    },
 ];
 
 impl Endpoint {
@@ -180,6 +213,7 @@ impl Endpoint {
             | Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
+            | Self::ListFleetEvents
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::StopAllInstances
@@ -199,7 +233,9 @@ impl Endpoint {
             | Self::DropJob
             | Self::RetryJob
             | Self::PauseQueue
-            | Self::ResumeQueue => false,
+            | Self::ResumeQueue
+            | Self::OpenApi
+            | Self::Page(_) => false,
         }
     }
 
@@ -219,6 +255,7 @@ impl Endpoint {
             Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
+            | Self::ListFleetEvents
             | Self::StopAllInstances
             | Self::ListFleet
             | Self::AutoStopStats
@@ -232,14 +269,16 @@ impl Endpoint {
             | Self::RetryJob
             | Self::Health
             | Self::Live
-            | Self::Ready => false,
+            | Self::Ready
+            | Self::OpenApi
+            | Self::Page(_) => false,
         }
     }
 }
 
 /// The methods in use; HEAD goes wherever GET does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(crate) enum Verb {
     Get,
     Post,
     Put,
@@ -272,7 +311,7 @@ impl Verb {
 pub(crate) struct Resource {
     /// The path with placeholders; the route's name in metrics and logs.
     pub(crate) pattern: &'static str,
-    methods: &'static [(Verb, Endpoint)],
+    pub(crate) methods: &'static [(Verb, Endpoint)],
 }
 
 impl Resource {
@@ -281,11 +320,16 @@ impl Resource {
         let verb = Verb::of(method);
         let found = self.methods.iter().find(|(known, _)| Some(*known) == verb);
         found.map(|(_, endpoint)| *endpoint).ok_or_else(|| {
-            let allow: Vec<_> = self.methods.iter().map(|(verb, _)| verb.allow()).collect();
-            ApiError::MethodNotAllowed {
-                allow: allow.join(", "),
-            }
+            let allow = self.allow();
+            ApiError::MethodNotAllowed { allow }
         })
+    }
+
+    /// The methods that mean something here.
+    pub(crate) fn allow(&self) -> String {
+        let known = self.methods.iter().map(|(verb, _)| verb.allow());
+        let allow: Vec<_> = known.chain(["OPTIONS"]).collect();
+        allow.join(", ")
     }
 }
 
@@ -328,7 +372,7 @@ mod tests {
             Endpoint::ReadInstance
         );
         for path in [
-            "/",
+            "/index.html",
             "/api",
             "/api/instances/",
             "//api/instances",
@@ -375,6 +419,6 @@ mod tests {
         let Err(ApiError::MethodNotAllowed { allow }) = resource.endpoint(&Method::PATCH) else {
             panic!("allowed");
         };
-        assert_eq!(allow, "GET, HEAD, DELETE");
+        assert_eq!(allow, "GET, HEAD, DELETE, OPTIONS");
     }
 }

@@ -10,7 +10,7 @@ use shared::redis::{RedisOptions, Target};
 
 /// Layout, import, backup and restore of the Redis that novita-api and novita-worker share
 #[derive(Debug, Parser)]
-#[command(name = "redis-migration", version, after_help = EXAMPLES)]
+#[command(name = "redis-migration", version = shared::VERSION, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do [default: plan]
     #[command(subcommand)]

@@ -67,7 +67,10 @@ impl<N: Novita> Work<N> {
             url: delivery.url,
             body: Bytes::from(delivery.body),
             headers: delivery.headers,
-            context: CallContext::default(),
+            context: CallContext {
+                traceparent: delivery.traceparent,
+                ..CallContext::default()
+            },
         };
         let turn = match self.endpoints.enter(&delivery.url) {
             Ok(turn) => turn,

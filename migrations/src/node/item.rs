@@ -127,6 +127,7 @@ impl WebhookItem {
             url,
             body,
             headers,
+            traceparent: None,
         };
         Ok((Job::Webhook(delivery), due.unwrap_or_default()))
     }

@@ -23,6 +23,7 @@ pub(super) fn request(
         webhook_url: None,
         health_check: None,
         claim: None,
+        traceparent: None,
     };
     if life != Life::Starting {
         return Ok(request);

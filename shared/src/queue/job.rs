@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::periodic::Periodic;
 use crate::model::{EventId, InstanceId};
@@ -95,7 +96,7 @@ impl JobKind {
 }
 
 /// How much a full queue lets others overtake a job; an empty one runs everything at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Saves money or data: never overtaken.
@@ -172,6 +173,9 @@ pub struct Delivery {
     /// Headers of its receiver's own, sent beside ours; may be secret like the URL.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// The trace that its event belongs to (W3C `traceparent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl Job {

@@ -99,6 +99,24 @@ impl Keys {
         self.key("last_used")
     }
 
+    /// STREAM the newest events of all instances, one entry per settlement that wrote any.
+    #[must_use]
+    pub fn feed(&self) -> String {
+        self.key("feed")
+    }
+
+    /// STRING what was asked and answered under an idempotency key, of which this is the digest; expires.
+    #[must_use]
+    pub fn answer(&self, key: &str) -> String {
+        self.key(&format!("answer:{key}"))
+    }
+
+    /// STRING requests that processes have taken of what this caller may ask; expires.
+    #[must_use]
+    pub fn rate(&self, who: &str) -> String {
+        self.key(&format!("rate:{who}"))
+    }
+
     /// HASH operation id → operation.
     #[must_use]
     pub fn ops(&self) -> String {
@@ -201,6 +219,12 @@ impl Keys {
         format!("{}:{session}", self.idle())
     }
 
+    /// The channel on which is told who changed: ids of instances, separated by spaces, or `@fleet`.
+    #[must_use]
+    pub fn changes_channel(&self) -> String {
+        self.key("changes")
+    }
+
     /// The five keys that every queue script takes first, in this order.
     #[must_use]
     pub fn queue(&self) -> Vec<String> {
@@ -226,5 +250,8 @@ mod tests {
             assert!(key.starts_with("novita_api:{0}:"), "{key}");
         }
         assert_eq!(keys.wake_channel("s1"), "novita_api:{0}:idle:s1");
+        // `queue.lua` makes it from the name of the `idle` key.
+        let changes = keys.queue()[3].replace("idle", "changes");
+        assert_eq!(keys.changes_channel(), changes);
     }
 }

@@ -97,6 +97,10 @@ scripts! {
     UNIMPORT = "unimport" ["queue.lua", "budget.lua", "unimport.lua"];
     /// Notes that an instance was used.
     TOUCH = "touch" ["touch.lua"];
+    /// Replaces what is remembered under an idempotency key.
+    RECALL = "recall" ["recall.lua"];
+    /// Takes a part of what a caller may ask.
+    RATE = "rate" ["rate.lua"];
     /// Paces the calls to the provider.
     PACE = "pace" ["pace.lua"];
 }

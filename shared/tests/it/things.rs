@@ -30,6 +30,7 @@ pub(crate) fn webhook(name: &str) -> Job {
         url: "https://example.com/hook".into(),
         body: r#"{"text":"naïve 🚀 \"quoted\""}"#.into(),
         headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 
@@ -56,6 +57,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         webhook_url: None,
         health_check: None,
         claim: None,
+        traceparent: None,
     }
 }
 

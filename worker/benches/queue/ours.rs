@@ -106,6 +106,7 @@ fn job(orders: &Orders, number: usize) -> anyhow::Result<Job> {
         url: "https://example.com/hook".to_owned(),
         body: orders.payload(number),
         headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     }))
 }
 

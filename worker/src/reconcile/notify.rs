@@ -47,6 +47,7 @@ impl Notifier {
             kind: event.kind,
             at: event.at,
             sequence: status.notices,
+            traceparent: spec.request.traceparent.as_ref(),
         };
         Some(self.job(url, &head, payload))
     }
@@ -77,6 +78,7 @@ impl Notifier {
             kind,
             at,
             sequence: 0,
+            traceparent: None,
         };
         Some(self.job(url, &head, payload))
     }
@@ -97,6 +99,7 @@ impl Notifier {
             url,
             body: body.to_string(),
             headers: BTreeMap::new(),
+            traceparent: head.traceparent.cloned(),
         })
     }
 }
@@ -107,6 +110,7 @@ struct Head<'a> {
     kind: EventKind,
     at: Millis,
     sequence: u64,
+    traceparent: Option<&'a String>,
 }
 
 /// The predecessor's flat members, with `eventId` and `sequence` added.

@@ -31,6 +31,7 @@ pub(crate) fn job(n: usize) -> Job {
         url: "https://example.com/hook".to_owned(),
         body: format!(r#"{{"number":{n}}}"#),
         headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 

@@ -244,6 +244,7 @@ pub(crate) fn webhook(name: &str) -> Job {
         url: "https://example.com/hook".to_owned(),
         body: "{}".to_owned(),
         headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 
