@@ -24,7 +24,8 @@ use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply};
 
 /// Serialises a value of the model. Such values have text keys and finite numbers only, and those
 /// always serialise.
-pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
+#[must_use]
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 

@@ -66,6 +66,7 @@ impl<N: Novita> Work<N> {
             id: delivery.event_id.to_string(),
             url: delivery.url,
             body: Bytes::from(delivery.body),
+            headers: delivery.headers,
             context: CallContext {
                 traceparent: delivery.traceparent,
                 ..CallContext::default()

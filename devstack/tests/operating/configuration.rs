@@ -72,7 +72,7 @@ fn the_page_lists_every_variable_with_its_default_and_meaning() {
     let binaries = [
         ("api", variables::<api::Cli>()),
         ("worker", variables::<worker::config::Cli>()),
-        ("migration", variables::<migrations::Cli>()),
+        ("migration", variables::<migrations::cli::Cli>()),
     ];
     for (binary, variables) in binaries {
         assert!(!variables.is_empty());

@@ -218,6 +218,9 @@ pub enum EventKind {
     /// The record was lost, and rebuilt from what the provider has.
     #[serde(rename = "record.rebuilt")]
     RecordRebuilt,
+    /// The record was taken over from the predecessor.
+    #[serde(rename = "record.imported")]
+    RecordImported,
 }
 
 impl EventKind {
@@ -257,6 +260,7 @@ impl EventKind {
             Self::Deleted => "instance.deleted",
             Self::OrphanSuspected => "orphan.suspected",
             Self::RecordRebuilt => "record.rebuilt",
+            Self::RecordImported => "record.imported",
         }
     }
 
@@ -295,6 +299,7 @@ impl EventKind {
             | Self::ReplacementBegun
             | Self::PhaseChanged
             | Self::RecordRebuilt
+            | Self::RecordImported
             | Self::Drifted => None,
         }
     }

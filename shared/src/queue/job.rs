@@ -1,5 +1,6 @@
 //! What is enqueued: jobs, their ids and kinds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -169,6 +170,9 @@ pub struct Delivery {
     pub url: String,
     /// The exact body.
     pub body: String,
+    /// Headers of its receiver's own, sent beside ours; may be secret like the URL.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// The trace that its event belongs to (W3C `traceparent`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -189,6 +189,30 @@ impl Keys {
         self.key("schema")
     }
 
+    /// HASH who changes the layout or imports at the moment; gone when nobody does. See `operator.lua`.
+    #[must_use]
+    pub fn operator(&self) -> String {
+        self.key("operator")
+    }
+
+    /// HASH key of the predecessor's → what became of it, or what was done about it by an import.
+    #[must_use]
+    pub fn imported(&self) -> String {
+        self.key("imported")
+    }
+
+    /// HASH how far the restore of a backup has come; gone when none is under way.
+    #[must_use]
+    pub fn loading(&self) -> String {
+        self.key("loading")
+    }
+
+    /// What all keys of the deployment begin with.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The channel that wakes a sleeping worker session: the name of the `idle` key and the session.
     #[must_use]
     pub fn wake_channel(&self, session: &str) -> String {

@@ -29,6 +29,7 @@ pub(crate) fn webhook(name: &str) -> Job {
         event_id: name.parse().unwrap(),
         url: "https://example.com/hook".into(),
         body: r#"{"text":"naïve 🚀 \"quoted\""}"#.into(),
+        headers: std::collections::BTreeMap::new(),
         traceparent: None,
     })
 }

@@ -1,5 +1,7 @@
 //! Turns an event into the webhook that tells it. The body is made once, here, and sent as it is.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use shared::clock::Millis;
 use shared::model::{Event, EventId, EventKind, InstanceId, Spec, Status};
@@ -96,6 +98,7 @@ impl Notifier {
             event_id: head.id.clone(),
             url,
             body: body.to_string(),
+            headers: BTreeMap::new(),
             traceparent: head.traceparent.cloned(),
         })
     }

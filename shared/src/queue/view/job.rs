@@ -189,6 +189,7 @@ mod tests {
             event_id: "msg_1".parse().unwrap(),
             url: url.to_owned(),
             body: body.to_owned(),
+            headers: std::collections::BTreeMap::new(),
             traceparent: None,
         };
         stored("webhook:msg_1", &Job::Webhook(delivery).stored())
