@@ -11,6 +11,7 @@ mod input;
 pub mod machine;
 pub mod novita;
 mod process;
+pub mod receiver;
 pub mod redis;
 pub mod screen;
 pub mod service;

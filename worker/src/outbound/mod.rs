@@ -10,6 +10,7 @@ mod dial;
 mod exchange;
 mod failure;
 mod guard;
+mod resolve;
 mod retry_after;
 mod tls;
 mod trace;
@@ -22,6 +23,7 @@ pub use address::is_public;
 pub use exchange::Reply;
 pub use failure::FailureReason;
 pub use guard::{Guard, Target, UrlRefused};
+pub use resolve::{Resolve, SystemResolver};
 pub use retry_after::retry_after;
 pub use tls::client_config;
 pub use trace::CallContext;
@@ -33,6 +35,7 @@ pub use trace::CallContext;
 #[derive(Clone)]
 pub struct Outbound {
     guard: Guard,
+    resolver: Arc<dyn Resolve>,
     tls: TlsConnector,
 }
 
@@ -47,8 +50,17 @@ impl Outbound {
     /// The same with other TLS settings, such as private certificate authorities.
     #[must_use]
     pub fn with_tls(guard: Guard, tls: rustls::ClientConfig) -> Self {
-        let tls = TlsConnector::from(Arc::new(tls));
-        Self { guard, tls }
+        Self {
+            guard,
+            resolver: Arc::new(SystemResolver),
+            tls: TlsConnector::from(Arc::new(tls)),
+        }
+    }
+
+    /// The same with another resolver.
+    #[must_use]
+    pub fn resolving_by(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, ..self }
     }
 
     /// The rules this way out obeys.
