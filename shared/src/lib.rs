@@ -19,3 +19,4 @@ pub mod stock;
 pub mod store;
 pub mod telemetry;
 mod tls;
+pub mod webhooks;

@@ -99,6 +99,19 @@ impl Keys {
         self.key("last_used")
     }
 
+    /// HASH the newest attempts to deliver webhooks: a ring; `n` → how many there were. See
+    /// [`DeliveryLog`](crate::webhooks::DeliveryLog).
+    #[must_use]
+    pub fn deliveries(&self) -> String {
+        self.key("deliveries")
+    }
+
+    /// HASH digest of a URL → since when its receiver wants no webhooks, in ms.
+    #[must_use]
+    pub fn gone(&self) -> String {
+        self.key("gone")
+    }
+
     /// HASH operation id → operation.
     #[must_use]
     pub fn ops(&self) -> String {

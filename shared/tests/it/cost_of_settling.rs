@@ -8,7 +8,9 @@ use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
 use crate::rig::{LONG_LEASE, Rig, Trouble};
-use crate::things::{HOUR, dead, event, failed, instance, reserve, settle, spec, webhook};
+use crate::things::{
+    HOUR, dead, delivery, event, failed, instance, reserve, settle, spec, webhook,
+};
 
 over_both_transports!(alone:
     settling_costs_what_its_header_declares,
@@ -164,6 +166,14 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
                 Write::Set(Hash::Bound, "p2".into(), "i1".into()),
                 Write::Unset(Hash::Bound, "p0".into()),
                 Write::Set(Hash::Watch, "i1".into(), "{}".into()),
+            ],
+        ),
+        (
+            "two lines for the log of deliveries",
+            2,
+            vec![
+                Write::Delivery(Box::new(delivery("msg_1"))),
+                Write::Delivery(Box::new(delivery("msg_2"))),
             ],
         ),
         (

@@ -93,9 +93,8 @@ async fn a_redirect_is_a_failure_and_nobody_calls_its_target() {
     let target = Receiver::saying(OK).await.unwrap();
     for code in [301, 302, 303, 307, 308] {
         for location in [&target.url(), "/elsewhere", "http://169.254.169.254/", "?"] {
-            let answer = format!(
-                "HTTP/1.1 {code} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-            );
+            let answer =
+                format!("HTTP/1.1 {code} X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
             let receiver = Receiver::saying(answer).await.unwrap();
             let attempt = attempt(receiver.url()).await;
             assert_eq!(word(&attempt), "redirect");
@@ -187,7 +186,8 @@ async fn what_is_not_http_is_named() {
         assert_eq!((receiver.connections(), receiver.requests().len()), (1, 1));
     }
     // One of the two lengths is ignored, as the standard has it; the connection is never used again.
-    let both = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let both =
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let receiver = Receiver::saying(both).await.unwrap();
     assert_eq!(word(&attempt(receiver.url()).await), "200");
 }

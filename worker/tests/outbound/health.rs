@@ -47,7 +47,9 @@ async fn error(endpoint: Endpoint) -> Option<String> {
 #[tokio::test]
 async fn successes_and_redirects_are_healthy_and_redirects_are_not_followed() {
     for status in ["200 OK", "204 No Content", "302 Found", "308 Permanent"] {
-        let receiver = Receiver::status(status, "Location: http://127.0.0.1:1/\r\n").await.unwrap();
+        let receiver = Receiver::status(status, "Location: http://127.0.0.1:1/\r\n")
+            .await
+            .unwrap();
         assert_eq!(error(http(receiver.url())).await, None, "{status}");
         assert_eq!(receiver.connections(), 1);
         let request = &receiver.requests()[0];
@@ -88,7 +90,9 @@ async fn a_proxys_error_page_with_a_good_status_is_unhealthy() {
             Some("gateway_error_page")
         );
     }
-    let receiver = Receiver::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+    let receiver = Receiver::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await
+        .unwrap();
     assert_eq!(error(http(receiver.url())).await, None);
 }
 

@@ -182,6 +182,7 @@ mod tests {
             event_id: "msg_1".parse().unwrap(),
             url: url.to_owned(),
             body: body.to_owned(),
+            asked: None,
         };
         stored("webhook:msg_1", &Job::Webhook(delivery).stored())
     }
