@@ -12,6 +12,7 @@ use shared::admin::Readiness;
 use shared::model::{PolicyRules, Rate, SpotRules};
 use shared::queue::QueueAdmin;
 use shared::store::Store;
+use shared::webhooks::DeliveryLog;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use crate::error::ApiError;
 use crate::handlers::health::Health;
 use crate::handlers::{
     Input, changes, events, fleet, health, instances, jobs, migration, operations, queue, usage,
+    webhooks,
 };
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
@@ -37,6 +39,7 @@ const MAX_SHOWN_PATH: usize = 256;
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) queue: QueueAdmin,
+    pub(crate) deliveries: DeliveryLog,
     pub(crate) readiness: Readiness,
     pub(crate) health: Health,
     pub(crate) traffic: Traffic,
@@ -49,6 +52,8 @@ pub(crate) struct App {
     pub(crate) policy: PolicyRules,
     /// What workers do about spot machines that are taken back.
     pub(crate) spot: SpotRules,
+    /// Where webhooks go that name no URL.
+    pub(crate) webhook_url: Option<String>,
     router: Router,
     draining: CancellationToken,
 }
@@ -70,6 +75,7 @@ impl App {
     ) -> Self {
         Self {
             queue: QueueAdmin::new(store.redis().clone(), store.keys().clone()),
+            deliveries: DeliveryLog::new(store.redis().clone(), store.keys().clone()),
             store,
             readiness,
             health: Health::new(),
@@ -79,6 +85,7 @@ impl App {
             listing: config.listing,
             policy: config.policy.clone(),
             spot: config.spot.clone(),
+            webhook_url: config.webhook_url.clone(),
             router,
             draining,
         }
@@ -190,6 +197,11 @@ impl App {
             Endpoint::QueueStats => queue::stats(self).await,
             Endpoint::PauseQueue => queue::pause(self, input).await,
             Endpoint::ResumeQueue => queue::resume(self, input).await,
+            Endpoint::ListDeliveries => webhooks::list(self, input).await,
+            Endpoint::ReadDelivery => webhooks::read(self, input).await,
+            Endpoint::ReplayDelivery => webhooks::replay(self, input).await,
+            Endpoint::ReplayDeliveries => webhooks::replay_range(self, input).await,
+            Endpoint::TestWebhook => webhooks::test(self, input).await,
             Endpoint::Health => Ok(health::health(self).await),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,

@@ -10,6 +10,8 @@ use shared::config::{
 use shared::envs::EnvsKey;
 use shared::model::{PolicyRules, Rate, SpotRules};
 
+use crate::webhooks_cli::WebhooksArgs;
+
 const DEFAULT_METRICS_PORT: u16 = 9464;
 /// A million US dollars per hour.
 const MOST_HOURLY_COST: Rate = Rate::of_units(100_000_000_000);
@@ -32,6 +34,8 @@ pub enum CliCommand {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at what became of webhooks, and do them over
+    Webhooks(WebhooksArgs),
 }
 
 /// Flags and variables of the API process.
@@ -68,6 +72,9 @@ pub struct ApiArgs {
     /// Whether it also has the provider's list read anew
     #[arg(long, env = "DEFAULT_SYNC_LOCAL_STATE", default_value = "false")]
     default_sync_local_state: String,
+    /// Where webhooks go for instances that name no URL: the same as workers are told, for tests
+    #[arg(long, env = "WEBHOOK_URL")]
+    webhook_url: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
@@ -95,6 +102,8 @@ pub struct ApiConfig {
     pub policy: PolicyRules,
     /// What workers do about spot machines that are taken back: they are told the same.
     pub spot: SpotRules,
+    /// Where webhooks go that name no URL: workers are told the same.
+    pub webhook_url: Option<String>,
 }
 
 /// How `GET /api/instances/comprehensive` answers.
@@ -159,6 +168,15 @@ impl ApiArgs {
     }
 }
 
+impl ApiArgs {
+    /// Reads and checks only which Redis, for commands that need nothing else.
+    pub fn read_redis(&self) -> Result<RedisConfig, ConfigError> {
+        let mut reader = Reader::default();
+        let redis = self.redis.read(&mut reader);
+        reader.finish(redis)
+    }
+}
+
 impl ApiConfig {
     /// Reads and checks; tells every problem at once.
     pub fn read(args: &ApiArgs) -> Result<(Self, Effective), ConfigError> {
@@ -186,6 +204,10 @@ impl ApiConfig {
         let listing = args.listing(&mut reader);
         let policy = args.policy.read(&mut reader);
         let spot = args.spot.read(&mut reader);
+        let webhook_url = args.webhook_url.as_deref().and_then(|raw| {
+            let url = reader.url("WEBHOOK_URL", raw, &["https", "http"]);
+            url.map(|url| url.to_string())
+        });
         let effective = reader.effective().to_vec();
         let config = redis.map(|redis| Self {
             common,
@@ -196,6 +218,7 @@ impl ApiConfig {
             listing,
             policy,
             spot,
+            webhook_url,
             limits: Limits {
                 request_timeout,
                 body_timeout: Duration::from_secs(30),

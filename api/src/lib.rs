@@ -28,6 +28,7 @@ mod target;
 mod traffic;
 mod validate;
 mod view;
+pub mod webhooks_cli;
 mod wish;
 
 pub use config::{ApiArgs, ApiConfig, Cli, CliCommand};

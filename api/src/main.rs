@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use api::{ApiConfig, Cli, CliCommand};
+use api::{ApiConfig, Cli, CliCommand, webhooks_cli};
 use shared::config::{ConfigCommand, parse, print_effective, report};
 use shared::telemetry::start_logging;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli: Cli = parse();
+    if let Some(CliCommand::Webhooks(args)) = &cli.command {
+        return webhooks_cli::main(cli.args.read_redis(), args).await;
+    }
     let (config, effective) = match ApiConfig::read(&cli.args) {
         Ok(read) => read,
         Err(error) => return report(&error),

@@ -33,12 +33,17 @@ pub(crate) enum Endpoint {
     RetryJob,
     PauseQueue,
     ResumeQueue,
+    ListDeliveries,
+    ReadDelivery,
+    ReplayDelivery,
+    ReplayDeliveries,
+    TestWebhook,
     Health,
     Live,
     Ready,
 }
 
-static RESOURCES: [Resource; 30] = [
+static RESOURCES: [Resource; 35] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -158,6 +163,27 @@ static RESOURCES: [Resource; 30] = [
         methods: &[(Verb::Post, Endpoint::ResumeQueue)],
     },
     Resource {
+        pattern: "/api/webhooks/deliveries",
+        methods: &[(Verb::Get, Endpoint::ListDeliveries)],
+    },
+    // Deliveries have numbers, so none of them is called `replay`.
+    Resource {
+        pattern: "/api/webhooks/deliveries/replay",
+        methods: &[(Verb::Post, Endpoint::ReplayDeliveries)],
+    },
+    Resource {
+        pattern: "/api/webhooks/deliveries/{id}",
+        methods: &[(Verb::Get, Endpoint::ReadDelivery)],
+    },
+    Resource {
+        pattern: "/api/webhooks/deliveries/{id}/replay",
+        methods: &[(Verb::Post, Endpoint::ReplayDelivery)],
+    },
+    Resource {
+        pattern: "/api/webhooks/test",
+        methods: &[(Verb::Post, Endpoint::TestWebhook)],
+    },
+    Resource {
         pattern: "/health",
         methods: &[(Verb::Get, Endpoint::Health)],
     },
@@ -199,7 +225,12 @@ impl Endpoint {
             | Self::DropJob
             | Self::RetryJob
             | Self::PauseQueue
-            | Self::ResumeQueue => false,
+            | Self::ResumeQueue
+            | Self::ListDeliveries
+            | Self::ReadDelivery
+            | Self::ReplayDelivery
+            | Self::ReplayDeliveries
+            | Self::TestWebhook => false,
         }
     }
 
@@ -215,7 +246,9 @@ impl Endpoint {
             | Self::CheckFailedMigrations
             | Self::RetryDeadJobs
             | Self::PauseQueue
-            | Self::ResumeQueue => true,
+            | Self::ResumeQueue
+            | Self::ReplayDeliveries
+            | Self::TestWebhook => true,
             Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
@@ -230,6 +263,9 @@ impl Endpoint {
             | Self::ReadJob
             | Self::DropJob
             | Self::RetryJob
+            | Self::ListDeliveries
+            | Self::ReadDelivery
+            | Self::ReplayDelivery
             | Self::Health
             | Self::Live
             | Self::Ready => false,

@@ -205,6 +205,11 @@ fn work(
             gone: GoneReceivers::new(redis.clone(), config.redis.keys.clone()),
             notifier: Notifier::new(&config.webhook),
         },
-        housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone(), config.retention),
+        housekeeping: Housekeeping::new(
+            redis.clone(),
+            config.redis.keys.clone(),
+            config.retention,
+            config.webhook.log_retention,
+        ),
     })
 }

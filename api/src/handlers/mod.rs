@@ -11,6 +11,7 @@ pub(crate) mod operations;
 mod query;
 pub(crate) mod queue;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
 
 use bytes::Bytes;
 use url::form_urlencoded;

@@ -11,6 +11,8 @@ const OK_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 /// More than anybody should ever read.
 const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n";
 
+const PIECE: [u8; 8192] = [b'x'; 8192];
+
 /// What a receiver does with every connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Habit {
@@ -68,7 +70,7 @@ impl Habit {
             }
             Self::Floods => {
                 let _ = stream.write_all(ENDLESS).await;
-                while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                while stream.write_all(&PIECE).await.is_ok() {}
             }
             Self::HangsUp => {}
             Self::Resets => {

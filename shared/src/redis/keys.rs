@@ -99,7 +99,8 @@ impl Keys {
         self.key("last_used")
     }
 
-    /// HASH the newest attempts to deliver webhooks: a ring; `n` → how many there were. See
+    /// HASH the newest attempts to deliver webhooks: a ring; `n` → how many there were, `f` → how many of those are
+    /// forgotten. See
     /// [`DeliveryLog`](crate::webhooks::DeliveryLog).
     #[must_use]
     pub fn deliveries(&self) -> String {

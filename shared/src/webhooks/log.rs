@@ -106,36 +106,53 @@ impl DeliveryLog {
         Ok(found.map(|(_, entry)| entry))
     }
 
-    /// Forgets lines that were written before `time`. Returns how many.
+    /// Forgets lines that were written before `time`. Returns how many. What was forgotten is not looked at
+    /// again: the field `f` has the number of the newest such line.
     pub async fn forget_before(&self, time: Millis) -> Result<usize, RedisError> {
-        let newest = self.newest().await?;
-        let mut from = newest.saturating_sub(Self::KEPT) + 1;
-        let mut forgotten = 0;
+        let (newest, forgotten) = self.ends().await?;
+        let mut from = forgotten.max(newest.saturating_sub(Self::KEPT)) + 1;
+        let mut count = 0;
         while from <= newest {
             let to = newest.min(from + CHUNK - 1);
             let lines = self.lines(from..=to).await?;
-            let old = lines.iter().filter(|(_, entry)| entry.at < time);
-            let old: Vec<String> = old.map(|(number, _)| field(*number)).collect();
-            if !old.is_empty() {
-                // What is written over one of them meanwhile is at most a line too few.
-                let command = Command::new("HDEL").arg(self.keys.deliveries()).args(&old);
-                self.redis.run(command, Repeat::Harmless).await?;
+            let kept = lines.iter().find(|(_, entry)| entry.at >= time);
+            let end = kept.map_or(to, |(number, _)| number - 1);
+            if end >= from {
+                count += lines.iter().filter(|(number, _)| *number <= end).count();
+                self.forget(from, end).await?;
             }
-            forgotten += old.len();
-            if old.len() < lines.len() {
+            if kept.is_some() {
                 break;
             }
             from = to + 1;
         }
-        Ok(forgotten)
+        Ok(count)
+    }
+
+    /// What is written over one of these lines meanwhile is at most a line too few.
+    async fn forget(&self, from: u64, to: u64) -> Result<(), RedisError> {
+        let log = self.keys.deliveries();
+        let drop = Command::new("HDEL").arg(&log).args((from..=to).map(field));
+        self.redis.run(drop, Repeat::Harmless).await?;
+        let note = Command::new("HSET").args([log, "f".to_owned(), to.to_string()]);
+        self.redis.run(note, Repeat::Harmless).await?;
+        Ok(())
+    }
+
+    /// The numbers of the newest line and of the newest that was forgotten; 0 when there is none.
+    async fn ends(&self) -> Result<(u64, u64), RedisError> {
+        let command = Command::new("HMGET")
+            .arg(self.keys.deliveries())
+            .args(["n", "f"]);
+        let ends = self.redis.run(command, Repeat::Harmless).await?;
+        let number = |text: Option<String>| text.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let mut ends = ends.optional_texts()?.into_iter().map(number);
+        Ok((ends.next().unwrap_or(0), ends.next().unwrap_or(0)))
     }
 
     /// The number of the newest line; 0 when there is none.
     pub(super) async fn newest(&self) -> Result<u64, RedisError> {
-        let command = Command::new("HGET").arg(self.keys.deliveries()).arg("n");
-        let newest = self.redis.run(command, Repeat::Harmless).await?;
-        let newest = newest.optional_text()?;
-        Ok(newest.and_then(|text| text.parse().ok()).unwrap_or(0))
+        self.ends().await.map(|(newest, _)| newest)
     }
 
     /// Those of these lines that are there, in the order of their numbers.

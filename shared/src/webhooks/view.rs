@@ -1,6 +1,6 @@
 //! The log of deliveries as callers and administrators see it: of URLs only the origin.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
@@ -40,9 +40,8 @@ pub struct EntryView {
     pub receiver: Option<String>,
     /// `auto`, `replay` or `test`.
     pub trigger: &'static str,
-    /// When it ended.
-    #[serde(serialize_with = "iso")]
-    pub at: Millis,
+    /// When it ended, ISO 8601.
+    pub at: String,
     /// Which attempt it was.
     pub attempt: u32,
     /// What became of the delivery.
@@ -55,9 +54,9 @@ pub struct EntryView {
     pub status: Option<u16>,
     /// How long it took in all.
     pub duration_ms: u64,
-    /// When the next attempt is due.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_iso")]
-    pub next_attempt_at: Option<Millis>,
+    /// When the next attempt is due, ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<String>,
     /// The receiver may have had it before, because a worker vanished with it.
     pub may_repeat: bool,
     /// What was sent; only where one line is shown.
@@ -122,28 +121,17 @@ impl EntryView {
                 Some(Purpose::Replay) => "replay",
                 Some(Purpose::Test) => "test",
             },
-            at: entry.at,
+            at: entry.at.iso(),
             attempt: entry.attempt,
             fate: entry.fate,
             reason: entry.reason,
             status: entry.status,
             duration_ms: entry.took_ms,
-            next_attempt_at: entry.next_at,
+            next_attempt_at: entry.next_at.map(Millis::iso),
             may_repeat: entry.may_repeat,
             payload: with_payload.then_some(payload),
             event_id: entry.event_id,
         }
-    }
-}
-
-fn iso<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&at.iso())
-}
-
-fn maybe_iso<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
-    match at {
-        Some(at) => iso(at, serializer),
-        None => serializer.serialize_none(),
     }
 }
 

@@ -16,6 +16,7 @@ over_both_transports!(alone:
     settling_costs_what_its_header_declares,
     settling_a_mixture_costs_what_its_header_declares,
     what_a_settlement_brings_costs_what_its_header_declares,
+    lines_for_the_log_of_deliveries_cost_what_the_header_declares,
 );
 
 async fn settling_costs_what_its_header_declares(rig: Rig) {
@@ -169,14 +170,6 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
             ],
         ),
         (
-            "two lines for the log of deliveries",
-            2,
-            vec![
-                Write::Delivery(Box::new(delivery("msg_1"))),
-                Write::Delivery(Box::new(delivery("msg_2"))),
-            ],
-        ),
-        (
             "two reservations",
             2,
             vec![
@@ -204,6 +197,19 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
         assert_eq!(applied, [true]);
         assert_eq!(billed, 3 + 3 + 1 + own, "{what}");
     }
+}
+
+async fn lines_for_the_log_of_deliveries_cost_what_the_header_declares(rig: Rig) {
+    let session = session(&rig).await;
+    let mut settlements = Vec::new();
+    for (number, job) in hold(&session, "l", 3).await.into_iter().enumerate() {
+        let line = delivery(&format!("msg_{number}"));
+        settlements.push(job.settle(Verdict::Done, vec![Write::Delivery(Box::new(line))]));
+    }
+    wake_all(&rig).await;
+    let (billed, applied) = cost(&rig, settle(&session, settlements)).await;
+    assert_eq!(applied, [true; 3]);
+    assert_eq!(billed, 3 + 3 + 1 + 2);
 }
 
 fn offer() -> Offer {
