@@ -161,7 +161,7 @@ fn work(
     };
     let outbound = Outbound::new(guard).context("TLS for webhooks and health checks")?;
     let deliverer = Deliverer::new(
-        outbound.clone(),
+        outbound.clone().through(config.webhook.proxy.clone()),
         DelivererOptions {
             timeout: config.webhook.timeout,
             secrets: config.webhook.secrets.clone(),

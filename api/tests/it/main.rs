@@ -24,4 +24,5 @@ mod redis_down;
 mod reject;
 mod start;
 mod usage;
+mod webhooks;
 mod worker;

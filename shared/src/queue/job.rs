@@ -185,7 +185,7 @@ pub struct Asked {
 }
 
 /// What somebody asked for a delivery for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// To have an event delivered once more; tried as often as the first time.

@@ -23,12 +23,11 @@ impl Outbound {
         deadline: Instant,
     ) -> Result<TcpStream, FailureReason> {
         let addresses = resolve(self.guard, &*self.resolver, host, deadline).await?;
-        connect(
-            &addresses,
-            port,
-            deadline.min(Instant::now() + CONNECT_BUDGET),
-        )
-        .await
+        let budget = deadline.min(Instant::now() + CONNECT_BUDGET);
+        match &self.proxy {
+            Some(proxy) => proxy.tunnel(&addresses, port, budget).await,
+            None => connect(&addresses, port, budget).await,
+        }
     }
 
     /// Opens and closes a TCP connection to `endpoint` (`host:port`, with or without `tcp://`)

@@ -10,6 +10,7 @@ mod dial;
 mod exchange;
 mod failure;
 mod guard;
+mod proxy;
 mod resolve;
 mod retry_after;
 mod tls;
@@ -23,6 +24,7 @@ pub use address::is_public;
 pub use exchange::Reply;
 pub use failure::FailureReason;
 pub use guard::{Guard, Target, UrlRefused};
+pub use proxy::{InvalidProxy, Proxy};
 pub use resolve::{Resolve, SystemResolver};
 pub use retry_after::retry_after;
 pub use tls::client_config;
@@ -30,12 +32,13 @@ pub use trace::CallContext;
 
 /// The way out: a guard and the TLS settings, cheap to clone.
 ///
-/// It follows no redirect, reads no proxy setting, keeps no connection and decodes no content
+/// It follows no redirect, takes no proxy from the environment, keeps no connection and decodes no content
 /// coding.
 #[derive(Clone)]
 pub struct Outbound {
     guard: Guard,
     resolver: Arc<dyn Resolve>,
+    proxy: Option<Proxy>,
     tls: TlsConnector,
 }
 
@@ -53,6 +56,7 @@ impl Outbound {
         Self {
             guard,
             resolver: Arc::new(SystemResolver),
+            proxy: None,
             tls: TlsConnector::from(Arc::new(tls)),
         }
     }
@@ -61,6 +65,12 @@ impl Outbound {
     #[must_use]
     pub fn resolving_by(self, resolver: Arc<dyn Resolve>) -> Self {
         Self { resolver, ..self }
+    }
+
+    /// The same by way of a proxy, if there is one: names are looked up and vetted here all the same.
+    #[must_use]
+    pub fn through(self, proxy: Option<Proxy>) -> Self {
+        Self { proxy, ..self }
     }
 
     /// The rules this way out obeys.

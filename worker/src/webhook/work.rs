@@ -15,11 +15,14 @@ use super::gone::GoneReceivers;
 use super::{
     Attempt, Deliverer, Delivery, Endpoints, Failure, NotYet, Outcome, Turn, next_attempt,
 };
-use crate::outbound::CallContext;
+use crate::outbound::{CallContext, FailureReason};
 use crate::reconcile::Notifier;
 
 /// A webhook older than this waits for its turn no longer.
 const HELD_AT_MOST: Duration = Duration::from_secs(72 * 3600);
+
+/// Before a proxy that does not work is tried again.
+const NO_PROXY: Duration = Duration::from_secs(10);
 
 /// Everything that deliveries need.
 pub(crate) struct Webhooks {
@@ -54,10 +57,15 @@ impl Webhooks {
         }
         let turn = match self.turn(&delivery) {
             Ok(turn) => turn,
-            Err(not_yet) => return held(job, delivery, now, not_yet),
+            Err(not_yet) => {
+                return held(job, delivery, now, not_yet.reason(), not_yet.wait());
+            }
         };
         FailPoint::BeforeWebhook.reached();
         let attempt = self.attempt(&delivery).await;
+        if is_no_attempt(&attempt) && !is_test(&delivery) {
+            return held(job, delivery, now, "proxy", NO_PROXY);
+        }
         if let Some(turn) = turn {
             turn.conclude(matches!(attempt.outcome, Outcome::Delivered { .. }));
         }
@@ -170,15 +178,20 @@ fn held(job: Reservation, delivery: queue::Delivery, now: Millis, not_yet: NotYe
     metrics::counter!("webhook_held_total", "reason" => reason).increment(1);
     let waited = delivery.wanted_since().map_or(0, |since| now.since(since));
     if Duration::from_millis(waited) <= HELD_AT_MOST {
-        return job.settle(Verdict::Hold(not_yet.wait()), Vec::new());
+        return job.settle(Verdict::Hold(wait), Vec::new());
     }
     let event = delivery.event_id.as_str();
-    let verdict = dead(event, job.errors, "its receiver was failing for three days");
+    let verdict = dead(event, job.errors, "it could not be tried for three days");
     let entry = Entry {
         reason: Some(reason.to_owned()),
         ..entry(&job, delivery, now, Fate::Expired)
     };
     job.settle(verdict, vec![Write::Delivery(Box::new(entry))])
+}
+
+/// The proxy did not work: the receiver was not asked, so it is not blamed.
+fn is_no_attempt(attempt: &Attempt) -> bool {
+    matches!(&attempt.outcome, Outcome::Failed(failure) if failure.reason == FailureReason::ProxyError)
 }
 
 fn is_test(delivery: &queue::Delivery) -> bool {

@@ -8,6 +8,7 @@
 mod addresses;
 mod attempts;
 mod health;
+mod proxy;
 mod support;
 mod tls;
 mod webhook;

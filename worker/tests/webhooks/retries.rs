@@ -112,3 +112,20 @@ async fn the_log_tells_why_nobody_has_it() {
     }
     rig.end().await;
 }
+
+/// Nobody is blamed for a proxy that is away, and nothing is lost by it.
+#[tokio::test]
+async fn a_proxy_that_does_not_work_uses_up_no_attempt() {
+    let mut rig = Rig::new().await;
+    let nobody = devstack::receiver::closed_port().await.unwrap();
+    let proxy = format!("http://user:s3cret-in-the-query@{nobody}");
+    let behind = rig.add_worker(&[("WEBHOOK_PROXY", &proxy)]).await;
+    rig.send("msg_1", "/hook").await;
+    rig.until_waiting("webhook:msg_1").await;
+    rig.stack.kill_worker(behind).await.unwrap();
+    rig.add_worker(&[]).await;
+    let (_, line) = rig.until_logged("msg_1", 1, Fate::Delivered).await;
+    assert!(!line.may_repeat);
+    assert_eq!(rig.received("/hook").len(), 1);
+    rig.end().await;
+}

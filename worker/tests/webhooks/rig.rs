@@ -6,7 +6,7 @@ use devstack::sink::Webhook;
 use devstack::stack::{Stack, StackOptions, Transport, eventually};
 use serde_json::{Value, json};
 use shared::clock::Millis;
-use shared::queue::{Delivery, Job, Queue, QueueStats};
+use shared::queue::{Delivery, Job, JobId, JobState, Queue, QueueAdmin, QueueStats};
 use shared::redis::{Keys, Redis, RedisOptions, Target};
 use shared::webhooks::{DeliveryLog, Entry, Fate, Selection};
 
@@ -146,6 +146,20 @@ impl Rig {
     pub(crate) async fn replay(&self, line: u64) {
         let replayed = self.log.replay(line, Millis::now()).await.unwrap();
         assert!(replayed.is_some());
+    }
+
+    /// Waits until this job waits for its time.
+    pub(crate) async fn until_waiting(&self, id: &str) {
+        let admin = QueueAdmin::new(self.redis.clone(), self.keys.clone());
+        let id = JobId::stored(id.to_owned());
+        eventually("a job that waits", PATIENCE, async || {
+            match admin.show(&id).await.unwrap() {
+                Some(job) if job.state == JobState::Delayed => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+        .unwrap();
     }
 
     /// Nothing waits, nothing is held, and so many are dead.
