@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 SHELL := /bin/bash
+COMMIT = $(shell git rev-parse HEAD)
 
 .DEFAULT_GOAL := help
 
@@ -27,6 +28,33 @@ check: deps-check ## Formatting, lints, licences and versions, documentation
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) deny --offline --locked check licenses bans sources
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+.PHONY: docs
+docs: deps build ## Write what the code tells: docs/configuration.md, docs/metrics.md and api/openapi.json
+	WRITE_DOCS=1 $(CARGO) test --package api --lib --locked openapi
+	WRITE_DOCS=1 $(CARGO) test --package devstack --test operating --locked
+
+.PHONY: check-deploy
+check-deploy: deps-deploy build ## Images, Compose, chart and monitoring, each by its own tool; STRICT=1 wants every tool
+	scripts/check-deploy/run.sh
+
+.PHONY: check-images
+check-images: ## With a Docker engine: build the images, run the demonstration in Compose, stop it; QUICK=1 builds faster
+	scripts/check-deploy/images.sh
+
+.PHONY: images
+images: ## Build the images novita-gpu-api, -worker and -migrations, tagged with the commit
+	@for target in api worker migrations; do \
+	  docker build --target "$$target" --build-arg GIT_COMMIT="$(COMMIT)" \
+	    -t "novita-gpu-$$target:$(or $(IMAGE_TAG),$(COMMIT))" . || exit 1; done
+
+.PHONY: release
+release: ## The three binaries as they ship, with the commit in their version
+	GIT_COMMIT=$(COMMIT) $(CARGO) build --release --locked -p api -p worker -p migrations
+
+.PHONY: sbom
+sbom: ## What is linked into the binaries, as CycloneDX: target/sbom.cdx.json
+	@mkdir -p target && scripts/sbom.py >target/sbom.cdx.json && echo target/sbom.cdx.json
 
 .PHONY: bench
 bench: deps ## Cold start and idle memory of each production process, release build
@@ -69,6 +97,10 @@ deps: ## Install redis-server if it is missing
 .PHONY: deps-test
 deps-test:
 	@scripts/install.sh redis-server python3
+
+.PHONY: deps-deploy
+deps-deploy:
+	@scripts/install.sh redis-server python3 prometheus
 
 .PHONY: deps-bench-queue
 deps-bench-queue:

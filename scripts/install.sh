@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing among the named programs, and says what it does.
-#   install.sh redis-server [python3] [node npm]
+#   install.sh redis-server [python3] [node npm] [prometheus]
 set -euo pipefail
 
 as_root() {
@@ -17,6 +17,7 @@ package() {
     node:brew | npm:brew) echo node ;;
     node:*) echo nodejs ;;
     npm:*) echo npm ;;
+    prometheus:*) echo prometheus ;;
     *) echo "install.sh: unknown program $1" >&2; exit 2 ;;
   esac
 }

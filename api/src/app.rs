@@ -1,39 +1,47 @@
 //! One request from its head to its answer, its log line and its metrics.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{Either, StreamBody};
 use hyper::body::Incoming;
 use shared::admin::Readiness;
+use shared::changes::Changes;
+use shared::feed::Feed;
 use shared::model::{PolicyRules, Rate, SpotRules};
 use shared::queue::QueueAdmin;
+use shared::rate::Rates;
 use shared::store::Store;
 use shared::webhooks::DeliveryLog;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ApiConfig, Limits, Listing};
+use crate::access_log::{Access as AccessLine, shown};
+use crate::auth::{self, Access, Caller, KeyRing, Refusal};
+use crate::config::{ApiConfig, Edge, Limits, Listing};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
 use crate::handlers::{
-    Input, changes, events, fleet, health, instances, jobs, migration, operations, queue, usage,
-    webhooks,
+    Input, Listens, changes, events, fleet, health, instances, jobs, migration, operations, queue,
+    usage, webhooks,
 };
+use crate::live::Live;
+use crate::rate::{self, RateLimits, Standing};
 use crate::reply::{self, Reply};
 use crate::router::{Endpoint, Resource, Router};
+use crate::sse::Frames;
 use crate::target::Target;
 use crate::traffic::Traffic;
-use crate::{body, metrics};
+use crate::{body, idempotency, metrics, openapi, prefer, security, sse};
 
 /// The name of what no route matches, in metrics and logs.
 const NO_ROUTE: &str = "none";
-/// Longest path in a message or a log line.
-const MAX_SHOWN_PATH: usize = 256;
 
 /// What handlers may touch.
 pub(crate) struct App {
@@ -54,8 +62,36 @@ pub(crate) struct App {
     pub(crate) spot: SpotRules,
     /// Where webhooks go that name no URL.
     pub(crate) webhook_url: Option<String>,
+    keys: Option<KeyRing>,
+    rate_limits: RateLimits,
+    edge: Edge,
+    /// Whom callers wait for.
+    pub(crate) changes: Arc<Changes>,
+    /// What happens, for whoever listens.
+    pub(crate) live: Live,
+    /// The document of the API.
+    openapi: Reply,
     router: Router,
-    draining: CancellationToken,
+    /// This process is to end.
+    pub(crate) draining: CancellationToken,
+}
+
+/// A request as it arrived, without its body.
+struct Asked<'a> {
+    head: &'a Parts,
+    context: &'a Context,
+    peer: IpAddr,
+    started: Instant,
+}
+
+/// What turns out about a request before it is handled.
+#[derive(Default)]
+struct Known {
+    caller: Option<Caller>,
+    standing: Option<Standing>,
+    /// The events that follow.
+    frames: Option<Frames>,
+    is_probe: bool,
 }
 
 /// A request that leads somewhere.
@@ -73,7 +109,13 @@ impl App {
         config: &ApiConfig,
         draining: CancellationToken,
     ) -> Self {
+        let rates = config.edge.rate_limit;
+        let rates = rates.map(|policy| Rates::new(store.redis(), store.keys().clone(), policy));
+        let changes = Arc::new(Changes::new(store.redis(), store.keys()));
+        let feed = Feed::new(store.redis(), store.keys());
         Self {
+            live: Live::new(feed, Arc::clone(&changes)),
+            changes,
             queue: QueueAdmin::new(store.redis().clone(), store.keys().clone()),
             deliveries: DeliveryLog::new(store.redis().clone(), store.keys().clone()),
             store,
@@ -86,49 +128,71 @@ impl App {
             policy: config.policy.clone(),
             spot: config.spot.clone(),
             webhook_url: config.webhook_url.clone(),
+            keys: config.keys.clone(),
+            rate_limits: RateLimits::new(rates),
+            edge: config.edge.clone(),
+            openapi: Reply::json(StatusCode::OK, &openapi::document()),
             router,
             draining,
         }
     }
 
     /// Answers a request; every failure becomes an answer too.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Response<sse::Body> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let context = Context::of(&head.headers);
         let routed = self.route(&head);
         let route = routed.as_ref().map_or(NO_ROUTE, |r| r.resource.pattern);
-        let endpoint = routed.and_then(|routed| {
-            let endpoint = routed.resource.endpoint(&head.method)?;
-            Ok((endpoint, routed))
-        });
-        let mut is_probe = false;
-        let result = match endpoint {
-            Ok((endpoint, routed)) => {
-                is_probe = endpoint.is_probe();
-                let done = self.serve(endpoint, routed, &head, body, started);
-                or_panic(done).await
+        let mut known = Known::default();
+        let result = match routed {
+            Ok(routed) => {
+                let asked = Asked {
+                    head: &head,
+                    context: &context,
+                    peer,
+                    started,
+                };
+                // Boxed, or every connection would have room for the largest of all answers.
+                let answered = Box::pin(self.answer_routed(routed, &asked, body, &mut known));
+                or_panic(answered).await
             }
             Err(error) => Err(error),
         };
-        let response = reply::response(&result, &context, self.draining.is_cancelled());
+        let mut response = reply::response(&result, &context, self.draining.is_cancelled());
+        let headers = response.headers_mut();
+        if let Some(standing) = known.standing {
+            standing.tell(headers);
+        }
+        self.edge.cors.tell(&head.headers, headers);
+        if self.edge.security_headers {
+            security::tell(headers);
+        }
         let status = response.status();
         metrics::answered(route, &head.method, status, started.elapsed());
-        if !is_probe {
+        if !known.is_probe {
             let is_failure = status.is_server_error();
             self.traffic.record(started.elapsed(), is_failure);
         }
-        Access {
+        AccessLine {
             head: &head,
             route,
             status,
             started,
             context: &context,
+            caller: known.caller.as_ref(),
             error: result.err(),
-            is_probe,
+            is_probe: known.is_probe,
         }
-        .log();
-        response
+        .write();
+        match known.frames {
+            Some(frames) => response.map(|_| Either::Right(StreamBody::new(frames))),
+            None => response.map(Either::Left),
+        }
     }
 
     fn route(&self, head: &Parts) -> Result<Routed, ApiError> {
@@ -146,40 +210,128 @@ impl App {
         }
     }
 
-    async fn serve(
+    async fn answer_routed(
+        &self,
+        routed: Routed,
+        asked: &Asked<'_>,
+        body: Incoming,
+        known: &mut Known,
+    ) -> Result<Reply, ApiError> {
+        let (method, headers) = (&asked.head.method, &asked.head.headers);
+        if method == Method::OPTIONS {
+            return Ok(Reply::allowing(routed.resource.allow()));
+        }
+        let endpoint = routed.resource.endpoint(method)?;
+        known.is_probe = endpoint.is_probe();
+        if let Err(error) = self.admit(endpoint, &routed.target, asked, known).await {
+            body::discard(headers, body);
+            return Err(error);
+        }
+        let caller = known.caller.as_ref();
+        let input = self.read(endpoint, routed, asked, body, caller).await?;
+        let deadline = asked.started + self.limits.request_timeout;
+        let reply = Box::pin(idempotency::once(self, endpoint, &input, caller, deadline)).await?;
+        let reply = prefer::answer(self, headers, reply).await;
+        if let Some(follow) = reply.follow.as_ref().filter(|_| method == Method::GET) {
+            known.frames = Some(sse::open(self, follow).await?);
+        }
+        // What probes are told changes by the moment.
+        let is_read = matches!(*method, Method::GET | Method::HEAD) && !known.is_probe;
+        Ok(if is_read {
+            reply.unless_known(headers)
+        } else {
+            reply
+        })
+    }
+
+    /// Finds out who asks. Refuses whoever may not ask for this, or not now.
+    async fn admit(
+        &self,
+        endpoint: Endpoint,
+        target: &Target,
+        asked: &Asked<'_>,
+        known: &mut Known,
+    ) -> Result<(), ApiError> {
+        let caller = auth::authenticate(self.keys.as_ref(), &asked.head.headers, &target.query);
+        let Access::Scope(scope) = Access::to(endpoint) else {
+            known.caller = caller.ok();
+            return Ok(());
+        };
+        let caller = caller.map_err(|error| self.refused(error, asked.peer))?;
+        let counted = self.rate_limits.count(&caller, asked.peer).await;
+        known.standing = counted.map(|(Ok(standing) | Err(standing))| standing);
+        let caller = known.caller.insert(caller);
+        if let Some(Err(standing)) = counted {
+            let retry_after = standing.retry_after();
+            return Err(ApiError::TooOften { retry_after });
+        }
+        caller.must_have(scope)
+    }
+
+    /// What a caller is told that could not be found out. Guessing keys gets slow.
+    fn refused(&self, error: ApiError, peer: IpAddr) -> ApiError {
+        metrics::refused();
+        if !matches!(error, ApiError::Unauthenticated(Refusal::Wrong)) {
+            return error;
+        }
+        match self.rate_limits.count_wrong_key(peer) {
+            Some(left) => ApiError::TooOften {
+                retry_after: rate::seconds(left),
+            },
+            None => error,
+        }
+    }
+
+    async fn read(
         &self,
         endpoint: Endpoint,
         routed: Routed,
-        head: &Parts,
+        asked: &Asked<'_>,
         body: Incoming,
-        started: Instant,
-    ) -> Result<Reply, ApiError> {
-        let deadline = started + self.limits.request_timeout;
+        caller: Option<&Caller>,
+    ) -> Result<Input, ApiError> {
         let body = if endpoint.takes_body() {
-            let by = deadline.min(started + self.limits.body_timeout);
-            body::read(&head.headers, body, self.limits.body_limit, by).await?
+            let limits = &self.limits;
+            let within = limits.request_timeout.min(limits.body_timeout);
+            let by = asked.started + within;
+            body::read(&asked.head.headers, body, limits.body_limit, by).await?
         } else {
             Bytes::new()
         };
-        let input = Input {
+        let Target { path, query } = routed.target;
+        let method = asked.head.method.as_str();
+        let what = [
+            method.as_bytes(),
+            path.as_bytes(),
+            query.as_bytes(),
+            body.as_ref(),
+        ];
+        let memo = idempotency::memo(endpoint, &asked.head.headers, caller, what)?;
+        Ok(Input {
             id: routed.id,
-            query: routed.target.query,
+            query,
             body,
-        };
-        timeout_at(deadline, self.handle(endpoint, &input))
-            .await
-            .unwrap_or(Err(ApiError::Overdue))
+            memo,
+            traceparent: asked.context.traceparent.clone(),
+            listens: Listens::of(&asked.head.headers),
+        })
     }
 
-    async fn handle(&self, endpoint: Endpoint, input: &Input) -> Result<Reply, ApiError> {
+    pub(crate) async fn handle(
+        &self,
+        endpoint: Endpoint,
+        input: &Input,
+        caller: Option<&Caller>,
+    ) -> Result<Reply, ApiError> {
         match endpoint {
             Endpoint::CreateInstance => instances::create(self, input).await,
             Endpoint::ListInstances => instances::list(self, input).await,
             Endpoint::ReadInstance => instances::read(self, input).await,
             Endpoint::ListEvents => events::list(self, input).await,
+            Endpoint::ListFleetEvents => events::of_fleet(self, input).await,
             Endpoint::ChangeInstance(wish) => changes::by_id(self, input, wish).await,
             Endpoint::ChangeNamedInstance(wish) => changes::by_name(self, input, wish).await,
-            Endpoint::StopAllInstances => changes::stop_all(self).await,
+            Endpoint::StopAllInstances => changes::stop_all(self, input).await,
             Endpoint::TouchInstance => usage::touch(self, input).await,
             Endpoint::AutoStopStats => usage::stats(self).await,
             Endpoint::TriggerAutoStop => usage::trigger(self, input).await,
@@ -202,9 +354,11 @@ impl App {
             Endpoint::ReplayDelivery => webhooks::replay(self, input).await,
             Endpoint::ReplayDeliveries => webhooks::replay_range(self, input).await,
             Endpoint::TestWebhook => webhooks::test(self, input).await,
-            Endpoint::Health => Ok(health::health(self).await),
+            Endpoint::Health => Ok(health::health(self, caller).await),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,
+            Endpoint::OpenApi => Ok(self.openapi.clone()),
+            Endpoint::Page(asset) => Ok(asset.reply()),
         }
     }
 }
@@ -217,70 +371,6 @@ async fn or_panic<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(ApiError::Panicked(text.unwrap_or_default()))
     })
-}
-
-/// One line of the access log.
-struct Access<'a> {
-    head: &'a Parts,
-    route: &'static str,
-    status: StatusCode,
-    started: Instant,
-    context: &'a Context,
-    error: Option<ApiError>,
-    is_probe: bool,
-}
-
-impl Access<'_> {
-    fn log(&self) {
-        let method = self.head.method.as_str();
-        let path = shown(self.head.uri.path());
-        let (route, status) = (self.route, self.status.as_u16());
-        let duration_ms = self.started.elapsed().as_micros() as f64 / 1000.0;
-        let request_id = self.context.request_id.as_str();
-        let correlation_id = self.context.correlation_id.as_str();
-        let error = self.error.as_ref().map(chain);
-        // The macro wants its level at compile time, so the fields stand here three times.
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    method,
-                    path,
-                    route,
-                    status,
-                    duration_ms,
-                    request_id,
-                    correlation_id,
-                    error,
-                    "request"
-                )
-            };
-        }
-        if self.status.is_server_error() && !self.is_probe {
-            line!(error);
-        } else if self.is_probe {
-            line!(debug);
-        } else {
-            line!(info);
-        }
-    }
-}
-
-/// An error with everything that caused it.
-fn chain(error: &ApiError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
-fn shown(path: &str) -> String {
-    path.chars().take(MAX_SHOWN_PATH).collect()
 }
 
 #[cfg(test)]

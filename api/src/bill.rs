@@ -4,6 +4,7 @@ use serde::Serialize;
 use shared::clock::Millis;
 use shared::model::cost::{Segment, stopped_rate};
 use shared::model::{AttemptState, Cost, ProviderFacts, Rate, Spec, Status};
+use utoipa::ToSchema;
 
 /// How long the provider keeps the disk of a stopped instance when it does not say (Novita API
 /// reference).
@@ -12,7 +13,7 @@ const MS_PER_DAY: u64 = 24 * 3_600_000;
 
 /// The members of an instance that are about money, and about what is lost without it. Absent before
 /// anything was ordered.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bill {
     /// By our own reckoning, from the first look that saw it billed.
@@ -26,17 +27,21 @@ pub(crate) struct Bill {
     stopped_price_per_hour: Option<String>,
     /// When the provider purges the disk of a stopped one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     data_expires_at: Option<String>,
 }
 
 /// A time at one price.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CostSegment)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SegmentDetails {
     /// The try to create it that this was for.
     attempt: u32,
+    #[schema(format = DateTime)]
     since: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     until: Option<String>,
     price_per_hour: String,
     stopped_price_per_hour: String,

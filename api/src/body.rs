@@ -45,7 +45,10 @@ pub(crate) async fn read(
 }
 
 /// Closing a socket with unread bytes resets it, and the answer may be lost with it.
-fn discard(headers: &HeaderMap, body: Incoming) {
+pub(crate) fn discard(headers: &HeaderMap, body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
     // Who waits for `100 Continue` has sent nothing, and reading would invite it.
     if headers.contains_key(EXPECT) {
         return;

@@ -1,5 +1,8 @@
 //! What the API process is told, read and checked.
 
+mod auth;
+mod edge;
+
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -11,6 +14,10 @@ use shared::envs::EnvsKey;
 use shared::model::{PolicyRules, Rate, SpotRules};
 
 use crate::webhooks_cli::WebhooksArgs;
+use crate::auth::KeyRing;
+use auth::AuthArgs;
+pub use edge::Edge;
+use edge::EdgeArgs;
 
 const DEFAULT_METRICS_PORT: u16 = 9464;
 /// A million US dollars per hour.
@@ -18,7 +25,7 @@ const MOST_HOURLY_COST: Rate = Rate::of_units(100_000_000_000);
 
 /// The command line of `novita-api`.
 #[derive(Debug, Parser)]
-#[command(name = "novita-api", version, about = "The Novita GPU Instance API")]
+#[command(name = "novita-api", version = shared::VERSION, about = "The Novita GPU Instance API")]
 pub struct Cli {
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -36,6 +43,17 @@ pub enum CliCommand {
     Config(ConfigCommand),
     /// Look at what became of webhooks, and do them over
     Webhooks(WebhooksArgs),
+    /// Make an API key: prints it, to be given to its caller, and its entry for `API_KEYS`
+    Keygen {
+        /// Whose key it is, for logs
+        name: String,
+        /// What it may be used for: one or more of read, write and admin, separated by commas
+        #[arg(long, default_value = "read,write")]
+        scopes: String,
+    },
+    /// Ask the running process whether it is ready: exit code 0, or 1 and why not. Needs its `HOST` and
+    /// `METRICS_PORT` only
+    Healthcheck,
 }
 
 /// Flags and variables of the API process.
@@ -50,6 +68,10 @@ pub struct ApiArgs {
     redis: RedisArgs,
     #[command(flatten)]
     envs: EnvsArgs,
+    #[command(flatten)]
+    auth: AuthArgs,
+    #[command(flatten)]
+    edge: EdgeArgs,
     /// Longest time for one request, in ms (5000 to 120000)
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30000")]
     request_timeout: String,
@@ -92,6 +114,10 @@ pub struct ApiConfig {
     pub redis: RedisConfig,
     /// Encrypts the environment variables of callers; without it they are refused.
     pub envs_key: Option<EnvsKey>,
+    /// Who may ask for what; without it anybody may ask for anything.
+    pub keys: Option<KeyRing>,
+    /// What callers are told and allowed at the edge.
+    pub edge: Edge,
     /// What a caller may take.
     pub limits: Limits,
     /// The most that all instances together may cost per hour; `None` for no limit.
@@ -175,6 +201,13 @@ impl ApiArgs {
         let redis = self.redis.read(&mut reader);
         reader.finish(redis)
     }
+
+    /// Reads and checks only what every process is told.
+    pub fn read_common(&self) -> Result<Common, ConfigError> {
+        let mut reader = Reader::default();
+        let common = self.common.read(&mut reader, DEFAULT_METRICS_PORT);
+        reader.finish(Some(common))
+    }
 }
 
 impl ApiConfig {
@@ -192,6 +225,8 @@ impl ApiConfig {
         let redis = args.redis.read(&mut reader);
         let prefix = redis.as_ref().map_or("", |redis| redis.prefix.as_str());
         let envs_key = args.envs.read(&mut reader, common.environment, prefix);
+        let keys = args.auth.read(&mut reader, common.environment);
+        let edge = args.edge.read(&mut reader);
         let request_timeout =
             reader.millis("REQUEST_TIMEOUT", &args.request_timeout, 5000..=120_000);
         let body_limit = reader.int(
@@ -214,6 +249,8 @@ impl ApiConfig {
             port,
             redis,
             envs_key,
+            keys,
+            edge,
             budget,
             listing,
             policy,

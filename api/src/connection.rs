@@ -6,16 +6,18 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -25,10 +27,17 @@ use crate::metrics;
 
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
+/// How long after its last sign of life no request is expected on a connection any more.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Serves requests until the caller leaves or a deadline passes; once `close` is cancelled, only
 /// what has begun is finished.
-pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, close: CancellationToken) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    app: Arc<App>,
+    close: CancellationToken,
+) {
     let _gauge = metrics::Connection::open();
     // Nagle would hold back the last part of an answer; without the option it is only slower.
     let _ = stream.set_nodelay(true);
@@ -42,7 +51,7 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, close: CancellationT
         let (app, pace) = (Arc::clone(&app), Arc::clone(&pace));
         pace.enter(Stretch::Answering);
         async move {
-            let response = app.answer(request).await;
+            let response = app.answer(request, peer).await;
             pace.enter(Stretch::Quiet);
             Ok::<_, Infallible>(response)
         }
@@ -60,12 +69,19 @@ pub(crate) async fn serve(stream: TcpStream, app: Arc<App>, close: CancellationT
             // A caller that breaks its connection off is its own concern.
             _ = connection.as_mut() => return,
             () = pace.overdue(&limits) => return,
-            () = close.cancelled(), if !is_closing => {
+            () = left(&close, &pace), if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
     }
+}
+
+/// Returns once the process is to end and this connection brings nothing more: a request may be on its way
+/// on a connection that was made or used a moment ago. Its answer closes it.
+async fn left(close: &CancellationToken, pace: &Pace) {
+    close.cancelled().await;
+    pace.silent_for(LINGER).await;
 }
 
 /// What a connection is waiting for.
@@ -82,50 +98,66 @@ enum Stretch {
 /// Which stretch a connection is in, and since when.
 #[derive(Debug)]
 struct Pace {
-    stretch: Mutex<(Stretch, Instant)>,
-    changed: Notify,
+    changed: watch::Sender<(Stretch, Instant)>,
 }
 
 impl Pace {
     fn new() -> Self {
         Self {
-            stretch: Mutex::new((Stretch::Head, Instant::now())),
-            changed: Notify::new(),
+            changed: watch::Sender::new((Stretch::Head, Instant::now())),
         }
     }
 
     fn enter(&self, stretch: Stretch) {
-        *self.lock() = (stretch, Instant::now());
-        self.changed.notify_one();
+        self.changed.send_replace((stretch, Instant::now()));
+    }
+
+    /// A stream that goes on is not quiet.
+    fn bytes_left(&self) {
+        if self.changed.borrow().0 == Stretch::Quiet {
+            self.enter(Stretch::Quiet);
+        }
     }
 
     fn bytes_arrived(&self) {
-        if self.lock().0 == Stretch::Quiet {
+        if self.changed.borrow().0 == Stretch::Quiet {
             self.enter(Stretch::Head);
         }
     }
 
     /// Returns once the current stretch has lasted too long.
     async fn overdue(&self, limits: &Limits) {
+        self.lasted(|stretch| match stretch {
+            Stretch::Head => Some(limits.head_timeout),
+            Stretch::Quiet => Some(limits.idle_timeout),
+            Stretch::Answering => None,
+        })
+        .await;
+    }
+
+    /// Returns once no request has been answered, and none has begun to arrive, for so long.
+    async fn silent_for(&self, time: Duration) {
+        self.lasted(|stretch| (stretch != Stretch::Answering).then_some(time))
+            .await;
+    }
+
+    /// Returns once a stretch has lasted for as long as it may.
+    async fn lasted(&self, limit: impl Fn(Stretch) -> Option<Duration>) {
+        let mut changes = self.changed.subscribe();
         loop {
-            let (stretch, since) = *self.lock();
-            let deadline = match stretch {
-                Stretch::Head => since + limits.head_timeout,
-                Stretch::Quiet => since + limits.idle_timeout,
-                Stretch::Answering => {
-                    self.changed.notified().await;
-                    continue;
+            let (stretch, since) = *changes.borrow_and_update();
+            let over = async {
+                match limit(stretch) {
+                    Some(limit) => sleep_until(since + limit).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = sleep_until(deadline) => return,
-                () = self.changed.notified() => {}
+                () = over => return,
+                // The sender is ours.
+                _ = changes.changed() => {}
             }
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Stretch, Instant)> {
-        self.stretch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,6 +165,14 @@ impl Pace {
 struct Watched {
     stream: TcpStream,
     pace: Arc<Pace>,
+}
+
+impl Watched {
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.pace.bytes_left();
+        }
+    }
 }
 
 impl AsyncRead for Watched {
@@ -156,7 +196,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -164,7 +206,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

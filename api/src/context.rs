@@ -5,6 +5,7 @@ use ulid::Ulid;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_ID: usize = 128;
 
 /// The ids that every answer to a request carries.
@@ -12,6 +13,8 @@ const MAX_ID: usize = 128;
 pub(crate) struct Context {
     pub(crate) request_id: Id,
     pub(crate) correlation_id: Id,
+    /// The trace of the caller, if it told one (W3C Trace Context).
+    pub(crate) traceparent: Option<String>,
 }
 
 impl Context {
@@ -20,8 +23,35 @@ impl Context {
         Self {
             request_id: Id::of(headers, &REQUEST_ID, "req_"),
             correlation_id: Id::of(headers, &CORRELATION_ID, "corr_"),
+            traceparent: traceparent(headers),
         }
     }
+
+    /// The id of that trace.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_deref()?.split('-').nth(1)
+    }
+}
+
+/// The trace that a request belongs to. Of two headers, and of what is none, nothing is believed. Versions to
+/// come begin with what this one has, and are passed on as this one.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(&TRACEPARENT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let text = value.to_str().ok()?;
+    let mut fields = text.splitn(5, '-');
+    let mut next = || fields.next();
+    let (version, trace, span, flags, rest) = (next()?, next()?, next()?, next()?, next());
+    let is_hex = |text: &str, length: usize| {
+        let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        text.len() == length && text.bytes().all(is_digit)
+    };
+    let is_id = |text: &str, length| is_hex(text, length) && text.bytes().any(|b| b != b'0');
+    let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || rest.is_none());
+    let is_trace = is_known && is_id(trace, 32) && is_id(span, 16) && is_hex(flags, 2);
+    is_trace.then(|| format!("00-{trace}-{span}-{flags}"))
 }
 
 /// 1 to 128 visible ASCII characters: fit for a header, a log line and JSON.
@@ -56,6 +86,35 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(value).unwrap());
         Context::of(&headers).request_id.as_str().to_owned()
+    }
+
+    #[test]
+    fn a_trace_is_believed_only_if_it_is_one() {
+        const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let read = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACEPARENT, HeaderValue::from_static(value));
+            }
+            Context::of(&headers).traceparent
+        };
+        assert_eq!(read(&[GOOD]).as_deref(), Some(GOOD));
+        let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more-to-come";
+        assert_eq!(read(&[later]).as_deref(), Some(GOOD));
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[GOOD, GOOD]), None);
+        for text in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(read(&[text]), None, "{text}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::options;
 use crate::validate::{Fields, MAX_NAME, Whole, wrong_with_name};
 
 /// The region codes that callers may name.
-const REGIONS: [&str; 8] = [
+pub(crate) const REGIONS: [&str; 8] = [
     "CN-HK-01",
     "AS-SGP-02",
     "AS-IN-01",
@@ -22,23 +22,23 @@ const REGIONS: [&str; 8] = [
     "EU-WEST-01",
     "OC-AU-01",
 ];
-const GPU_NUM: Whole = Whole {
+pub(crate) const GPU_NUM: Whole = Whole {
     name: "gpuNum",
     label: "GPU number",
     units: ["", ""],
     range: 1..=8,
     default: 1,
 };
-const ROOTFS_SIZE: Whole = Whole {
+pub(crate) const ROOTFS_SIZE: Whole = Whole {
     name: "rootfsSize",
     label: "Root filesystem size",
     units: ["GB", "GB"],
     range: 20..=1000,
     default: 60,
 };
-const MAX_PRODUCT_NAME: usize = 200;
-const MAX_TEMPLATE_ID: usize = 200;
-const MAX_URL: usize = 2048;
+pub(crate) const MAX_PRODUCT_NAME: usize = 200;
+pub(crate) const MAX_TEMPLATE_ID: usize = 200;
+pub(crate) const MAX_URL: usize = 2048;
 
 /// What a create asks for.
 #[derive(Debug)]
@@ -100,6 +100,7 @@ pub(crate) fn read(
             webhook_url: None,
             health_check: None,
             claim: None,
+            traceparent: None,
         },
         past_operations: Vec::new(),
     };

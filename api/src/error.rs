@@ -1,13 +1,16 @@
 //! Everything that can go wrong with a request, with one sentence for the log and one for the caller.
 
-use crate::wish::Wish;
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::model::{Claim, Rate};
 use shared::queue::JobState;
 use shared::redis::RedisError;
 use shared::store::StoreError;
+use utoipa::ToSchema;
+
+use crate::auth::{Refusal, Scope};
+use crate::wish::Wish;
 
 /// Why a request was not done. `Display` is for our log, [`ApiError::face`] for the caller.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,19 @@ pub(crate) enum ApiError {
         message: &'static str,
         problems: Vec<Problem>,
     },
+    #[error("not authenticated: {0:?}")]
+    Unauthenticated(Refusal),
+    #[error("lacks the scope {}", .0.as_str())]
+    Forbidden(Scope),
+    #[error("asks too often")]
+    TooOften {
+        /// Seconds until it may ask again.
+        retry_after: u32,
+    },
+    #[error("the idempotency key was used for something else")]
+    KeyReused,
+    #[error("the same request is being answered")]
+    KeyInFlight,
     #[error("malformed JSON: {0}")]
     Json(String),
     #[error("bad framing: {0}")]
@@ -69,7 +85,8 @@ pub(crate) enum ApiError {
 }
 
 /// One thing that is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = ValidationError)]
 pub(crate) struct Problem {
     /// Its name.
     pub(crate) field: String,
@@ -96,6 +113,19 @@ pub(crate) enum Retry {
     Useless,
     /// Success, perhaps, after a second.
     Soon,
+    /// Success after so many seconds.
+    After(u32),
+}
+
+impl Retry {
+    /// Seconds to wait; `None` where waiting does not help.
+    pub(crate) fn seconds(self) -> Option<u32> {
+        match self {
+            Self::Useless => None,
+            Self::Soon => Some(1),
+            Self::After(seconds) => Some(seconds),
+        }
+    }
 }
 
 impl From<RedisError> for ApiError {
@@ -130,6 +160,11 @@ impl ApiError {
         use StatusCode as S;
         match self {
             Self::Invalid { .. } => (S::BAD_REQUEST, "VALIDATION_ERROR"),
+            Self::Unauthenticated(_) => (S::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::Forbidden(_) => (S::FORBIDDEN, "FORBIDDEN"),
+            Self::TooOften { .. } => (S::TOO_MANY_REQUESTS, "RATE_LIMIT_EXCEEDED"),
+            Self::KeyReused => (S::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
+            Self::KeyInFlight => (S::CONFLICT, "IDEMPOTENCY_IN_PROGRESS"),
             Self::Json(_) => (S::BAD_REQUEST, "INVALID_JSON"),
             Self::Framing(_) | Self::BodyBroken(_) => (S::BAD_REQUEST, "INVALID_REQUEST"),
             Self::TargetTooLong => (S::URI_TOO_LONG, "URI_TOO_LONG"),
@@ -161,6 +196,24 @@ impl ApiError {
     fn public_message(&self) -> String {
         match self {
             Self::Invalid { message, .. } => (*message).to_owned(),
+            Self::Unauthenticated(refusal) => match refusal {
+                Refusal::Missing => {
+                    "An API key is required, as Authorization: Bearer <key> or as X-API-Key"
+                }
+                Refusal::InQuery => {
+                    "API keys are not taken from the query; send Authorization: Bearer <key>"
+                }
+                Refusal::Wrong => "The API key is not valid",
+            }
+            .to_owned(),
+            Self::Forbidden(scope) => {
+                format!("The API key lacks the scope \"{}\"", scope.as_str())
+            }
+            Self::TooOften { .. } => "Too many requests; try again later".to_owned(),
+            Self::KeyReused => {
+                "The Idempotency-Key was used for another method, path or body before".to_owned()
+            }
+            Self::KeyInFlight => "A request with this Idempotency-Key is being answered".to_owned(),
             Self::Json(why) => format!("The request body is not valid JSON: {why}"),
             Self::Framing(why) => (*why).to_owned(),
             Self::TargetTooLong => "The request target is longer than 8192 bytes".to_owned(),
@@ -211,9 +264,13 @@ impl ApiError {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Contended | Self::BodyTimeout | Self::Overdue => Retry::Soon,
+            Self::TooOften { retry_after } => Retry::After(*retry_after),
+            Self::Contended | Self::KeyInFlight | Self::BodyTimeout | Self::Overdue => Retry::Soon,
             Self::Store(StoreError::Redis(error)) if error.is_passing() => Retry::Soon,
             Self::Invalid { .. }
+            | Self::Unauthenticated(_)
+            | Self::Forbidden(_)
+            | Self::KeyReused
             | Self::Json(_)
             | Self::Framing(_)
             | Self::TargetTooLong
@@ -250,6 +307,11 @@ impl ApiError {
             | Self::BodyTimeout
             | Self::BodyBroken(_) => true,
             Self::Invalid { .. }
+            | Self::Unauthenticated(_)
+            | Self::Forbidden(_)
+            | Self::TooOften { .. }
+            | Self::KeyReused
+            | Self::KeyInFlight
             | Self::Json(_)
             | Self::SwitchedOff(_)
             | Self::NoRoute { .. }
@@ -266,6 +328,15 @@ impl ApiError {
             | Self::NotReady(_)
             | Self::Store(_)
             | Self::Panicked(_) => false,
+        }
+    }
+
+    /// More about it, where there is more.
+    pub(crate) fn details(&self) -> Option<Value> {
+        match self {
+            Self::Forbidden(scope) => Some(json!({"requiredScope": scope.as_str()})),
+            Self::NameTaken { holder, .. } => Some(json!({ "instanceId": holder })),
+            _ => None,
         }
     }
 

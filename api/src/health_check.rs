@@ -4,35 +4,35 @@ use shared::model::HealthCheck;
 
 use crate::validate::{Fields, Whole};
 
-const TIMEOUT: Whole = Whole {
+pub(crate) const TIMEOUT: Whole = Whole {
     name: "timeoutMs",
     label: "Health check timeout",
     units: ["ms", "ms"],
     range: 1000..=300_000,
     default: 30_000,
 };
-const RETRY_ATTEMPTS: Whole = Whole {
+pub(crate) const RETRY_ATTEMPTS: Whole = Whole {
     name: "retryAttempts",
     label: "Retry attempts",
     units: ["", ""],
     range: 0..=10,
     default: 3,
 };
-const RETRY_DELAY: Whole = Whole {
+pub(crate) const RETRY_DELAY: Whole = Whole {
     name: "retryDelayMs",
     label: "Retry delay",
     units: ["ms", "ms"],
     range: 100..=30_000,
     default: 2000,
 };
-const MAX_WAIT_TIME: Whole = Whole {
+pub(crate) const MAX_WAIT_TIME: Whole = Whole {
     name: "maxWaitTimeMs",
     label: "Max wait time",
     units: ["ms (30 seconds)", "ms (30 minutes)"],
     range: 30_000..=1_800_000,
     default: 600_000,
 };
-const TARGET_PORT: Whole = Whole {
+pub(crate) const TARGET_PORT: Whole = Whole {
     name: "targetPort",
     label: "Target port",
     units: ["", ""],

@@ -23,11 +23,22 @@ pub(crate) fn describe() {
         "http_requests_total",
         "Answered requests, by route, method and status"
     );
+    describe_counter!(
+        "http_auth_failures_total",
+        "Requests without the key that they need"
+    );
+    describe_counter!(
+        "http_rate_unknown_total",
+        "Times at which a process let requests through by its own count, because Redis did not tell"
+    );
     describe_histogram!(
         "http_request_duration_seconds",
         Unit::Seconds,
         "Requests from the head to the answer, by route"
     );
+    // A rate over a counter that is not there yet misses its first increase.
+    counter!("http_auth_failures_total").increment(0);
+    counter!("http_rate_unknown_total").increment(0);
 }
 
 /// Counts an open connection for as long as it lives.
@@ -58,6 +69,16 @@ pub(crate) fn answered(
         "route" => route, "method" => known(method), "status" => status.as_str().to_owned())
     .increment(1);
     histogram!("http_request_duration_seconds", "route" => route).record(duration);
+}
+
+/// Counts a request whose caller is not known.
+pub(crate) fn refused() {
+    counter!("http_auth_failures_total").increment(1);
+}
+
+/// Counts a portion of requests that was not taken from the shared ones.
+pub(crate) fn rate_unknown() {
+    counter!("http_rate_unknown_total").increment(1);
 }
 
 /// Callers invent methods; labels must stay few.

@@ -9,17 +9,17 @@ use shared::model::{
 use crate::validate::{Fields, Whole};
 use crate::{health_check, price};
 
-const MAX_AUTH_ID: usize = 255;
+pub(crate) const MAX_AUTH_ID: usize = 255;
 /// Limits of the provider (Novita API reference).
-const MAX_COMMAND: usize = 2047;
-const MAX_PORTS: usize = 15;
-const MAX_ENVS: usize = 100;
-const MAX_ENV_KEY: usize = 511;
-const MAX_ENV_VALUE: usize = 4095;
+pub(crate) const MAX_COMMAND: usize = 2047;
+pub(crate) const MAX_PORTS: usize = 15;
+pub(crate) const MAX_ENVS: usize = 100;
+pub(crate) const MAX_ENV_KEY: usize = 511;
+pub(crate) const MAX_ENV_VALUE: usize = 4095;
 const RESERVED_PORTS: RangeInclusive<u32> = 2222..=2224;
 /// What we mark instances with.
 const OUR_PREFIX: &str = "NGA_";
-const PORT: Whole = Whole {
+pub(crate) const PORT: Whole = Whole {
     name: "port",
     label: "Port",
     units: ["", ""],
@@ -27,14 +27,14 @@ const PORT: Whole = Whole {
     default: 1,
 };
 
-const IDLE_MINUTES: Whole = Whole {
+pub(crate) const IDLE_MINUTES: Whole = Whole {
     name: "idleMinutes",
     label: "Idle minutes",
     units: ["", ""],
     range: 1..=10_080,
     default: 20,
 };
-const MAX_LIFETIME_HOURS: Whole = Whole {
+pub(crate) const MAX_LIFETIME_HOURS: Whole = Whole {
     name: "maxLifetimeHours",
     label: "Maximum lifetime",
     units: [" hour", " hours"],

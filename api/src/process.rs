@@ -69,7 +69,9 @@ pub async fn start(config: &ApiConfig) -> Result<(), StartError> {
     };
     let listeners = Listeners::bind(config).await?;
     log_ignored_variables();
-    tracing::warn!("requests are not authenticated: let only trusted callers reach this port");
+    if config.keys.is_none() {
+        tracing::warn!("requests are not authenticated: let only trusted callers reach this port");
+    }
     run(config, listeners, redis, metrics, stop).await
 }
 

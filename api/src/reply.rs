@@ -1,23 +1,53 @@
 //! Answers as bytes: JSON bodies, the error envelope, the headers that every answer carries.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use shared::clock::Millis;
+use shared::model::OperationId;
+use shared::store::Answered;
+use utoipa::ToSchema;
 
+use crate::auth::Refusal;
 use crate::context::{CORRELATION_ID, Context, REQUEST_ID};
-use crate::error::{ApiError, Problem, Retry};
+use crate::error::{ApiError, Problem};
+use crate::etag;
+use crate::sse::Follow;
 
-const RETRY_AFTER_SECONDS: u16 = 1;
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const JSON: &str = "application/json; charset=utf-8";
+const EVENTS: &str = "text/event-stream";
+const CHALLENGE: &str = "Bearer realm=\"novita-api\"";
 
 /// What a handler answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     status: StatusCode,
+    media_type: &'static str,
     body: Bytes,
     location: Option<String>,
+    /// Headers that only some answers have.
+    more: Vec<(HeaderName, String)>,
+    /// Whose events follow, in place of a body.
+    pub(crate) follow: Option<Follow>,
+    /// What was set going.
+    pub(crate) operation: Option<OperationId>,
+    /// Whether it is remembered for repetitions of its request.
+    pub(crate) memory: Memory,
+}
+
+/// Where an answer stands that must be given again to whoever repeats its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// It is not remembered.
+    None,
+    /// It is.
+    Known,
 }
 
 impl Reply {
@@ -26,9 +56,98 @@ impl Reply {
         // Our own types have text keys and finite numbers only, and those always serialise.
         let body = serde_json::to_vec(value).unwrap_or_default().into();
         Self {
-            status,
             body,
+            ..Self::empty(status)
+        }
+    }
+
+    fn empty(status: StatusCode) -> Self {
+        Self {
+            status,
+            media_type: JSON,
+            body: Bytes::new(),
             location: None,
+            more: Vec::new(),
+            follow: None,
+            operation: None,
+            memory: Memory::None,
+        }
+    }
+
+    /// Bytes that are not JSON.
+    pub(crate) fn file(status: StatusCode, media_type: &'static str, bytes: &'static [u8]) -> Self {
+        Self {
+            media_type,
+            body: Bytes::from_static(bytes),
+            ..Self::empty(status)
+        }
+    }
+
+    /// Events as they happen.
+    pub(crate) fn streaming(follow: Follow) -> Self {
+        Self {
+            media_type: EVENTS,
+            follow: Some(follow),
+            ..Self::empty(StatusCode::OK)
+        }
+    }
+
+    /// What was answered before.
+    pub(crate) fn again(answer: Answered) -> Self {
+        // Nothing else was ever stored.
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+        let reply = Self {
+            body: answer.body.into(),
+            location: answer.location,
+            operation: answer.operation,
+            memory: Memory::Known,
+            ..Self::empty(status)
+        };
+        reply.with(REPLAYED, "true".to_owned())
+    }
+
+    /// The same, to be remembered.
+    pub(crate) fn answered(&self) -> Answered {
+        Answered {
+            status: self.status.as_u16(),
+            location: self.location.clone(),
+            operation: self.operation.clone(),
+            body: String::from_utf8_lossy(&self.body).into_owned(),
+        }
+    }
+
+    /// The same, telling what was set going.
+    pub(crate) fn following(self, operation: &OperationId) -> Self {
+        Self {
+            operation: Some(operation.clone()),
+            ..self
+        }
+    }
+
+    /// The same under another status.
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same with the members of `more` in place of those that it has, or beside them.
+    pub(crate) fn extended<T: Serialize>(self, more: &T) -> Self {
+        // Both are objects of ours.
+        let mut members: Map<String, Value> =
+            serde_json::from_slice(&self.body).unwrap_or_default();
+        if let Ok(Value::Object(more)) = serde_json::to_value(more) {
+            members.extend(more);
+        }
+        Self {
+            body: serde_json::to_vec(&members).unwrap_or_default().into(),
+            ..self
+        }
+    }
+
+    /// The same, and it is remembered now.
+    pub(crate) fn known(self) -> Self {
+        Self {
+            memory: Memory::Known,
+            ..self
         }
     }
 
@@ -42,34 +161,60 @@ impl Reply {
 
     /// Done, and nothing to tell.
     pub(crate) fn no_content() -> Self {
-        Self {
-            status: StatusCode::NO_CONTENT,
-            body: Bytes::new(),
-            location: None,
+        Self::empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Nothing but what may be asked here.
+    pub(crate) fn allowing(methods: String) -> Self {
+        Self::no_content().with(ALLOW, methods)
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: HeaderName, value: String) -> Self {
+        self.more.push((name, value));
+        self
+    }
+
+    /// What is read, with its tag, or no more than the tag if the caller has it already.
+    pub(crate) fn unless_known(self, asked: &HeaderMap) -> Self {
+        if self.status != StatusCode::OK || self.follow.is_some() {
+            return self;
         }
+        let tag = etag::of(&self.body);
+        let reply = if etag::is_known(&tag, asked) {
+            Self::empty(StatusCode::NOT_MODIFIED)
+        } else {
+            self
+        };
+        reply.with(ETAG, tag)
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = ErrorEnvelope)]
+pub(crate) struct Envelope<'a> {
     error: Body<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Error)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     code: &'a str,
     message: &'a str,
+    #[schema(format = DateTime)]
     timestamp: String,
     request_id: &'a str,
     correlation_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     validation_errors: &'a [Problem],
     #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     retryable: Option<bool>,
     /// Milliseconds, as the predecessor had it; the header has seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u32>,
+    retry_after: Option<u64>,
 }
 
 /// The response to a request, whatever became of it.
@@ -85,17 +230,21 @@ pub(crate) fn response(
             if let Some(location) = &reply.location {
                 set(response.headers_mut(), LOCATION, location);
             }
+            for (name, value) in &reply.more {
+                set(response.headers_mut(), name.clone(), value);
+            }
             response
         }
         Err(error) => error_response(error, context),
     };
-    let has_body = response.status() != StatusCode::NO_CONTENT;
+    let is_bare = matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let headers = response.headers_mut();
-    if has_body {
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+    if !is_bare {
+        let media_type = result.as_ref().map_or(JSON, |reply| reply.media_type);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REQUEST_ID, context.request_id.header());
@@ -108,7 +257,7 @@ pub(crate) fn response(
 
 fn error_response(error: &ApiError, context: &Context) -> Response<Full<Bytes>> {
     let face = error.face();
-    let is_soon = face.retry == Retry::Soon;
+    let retry_after = face.retry.seconds();
     let envelope = Envelope {
         error: Body {
             code: face.code,
@@ -117,19 +266,28 @@ fn error_response(error: &ApiError, context: &Context) -> Response<Full<Bytes>> 
             request_id: context.request_id.as_str(),
             correlation_id: context.correlation_id.as_str(),
             validation_errors: error.problems(),
-            retryable: is_soon.then_some(true),
-            retry_after: is_soon.then_some(u32::from(RETRY_AFTER_SECONDS) * 1000),
+            details: error.details(),
+            retryable: retry_after.map(|_| true),
+            retry_after: retry_after.map(|seconds| u64::from(seconds) * 1000),
         },
     };
     let body = serde_json::to_vec(&envelope).unwrap_or_default();
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = face.status;
     let headers = response.headers_mut();
-    if is_soon {
-        headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+    if let Some(seconds) = retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
     }
-    if let ApiError::MethodNotAllowed { allow } = error {
-        set(headers, ALLOW, allow);
+    match error {
+        ApiError::MethodNotAllowed { allow } => set(headers, ALLOW, allow),
+        ApiError::Unauthenticated(Refusal::Missing | Refusal::InQuery) => {
+            set(headers, WWW_AUTHENTICATE, CHALLENGE);
+        }
+        ApiError::Unauthenticated(Refusal::Wrong) => {
+            let challenge = format!("{CHALLENGE}, error=\"invalid_token\"");
+            set(headers, WWW_AUTHENTICATE, &challenge);
+        }
+        _ => {}
     }
     response
 }

@@ -4,6 +4,7 @@ use http::Method;
 use matchit::InsertError;
 
 use crate::error::ApiError;
+use crate::page::Asset;
 use crate::wish::Wish;
 
 /// Everything that can be asked for.
@@ -13,6 +14,7 @@ pub(crate) enum Endpoint {
     ListInstances,
     ReadInstance,
     ListEvents,
+    ListFleetEvents,
     ChangeInstance(Wish),
     ChangeNamedInstance(Wish),
     StopAllInstances,
@@ -41,9 +43,12 @@ pub(crate) enum Endpoint {
     Health,
     Live,
     Ready,
+    OpenApi,
+    /// The web page.
+    Page(Asset),
 }
 
-static RESOURCES: [Resource; 35] = [
+pub(crate) static RESOURCES: [Resource; 42] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -131,6 +136,10 @@ static RESOURCES: [Resource; 35] = [
         methods: &[(Verb::Get, Endpoint::ReadOperation)],
     },
     Resource {
+        pattern: "/api/events",
+        methods: &[(Verb::Get, Endpoint::ListFleetEvents)],
+    },
+    Resource {
         pattern: "/api/jobs",
         methods: &[(Verb::Get, Endpoint::ListJobs)],
     },
@@ -195,6 +204,30 @@ static RESOURCES: [Resource; 35] = [
         pattern: "/readyz",
         methods: &[(Verb::Get, Endpoint::Ready)],
     },
+    Resource {
+        pattern: "/openapi.json",
+        methods: &[(Verb::Get, Endpoint::OpenApi)],
+    },
+    Resource {
+        pattern: "/",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Index))],
+    },
+    Resource {
+        pattern: "/app.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Script))],
+    },
+    Resource {
+        pattern: "/style.css",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Style))],
+    },
+    Resource {
+        pattern: "/docs",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::Docs))],
+    },
+    Resource {
+        pattern: "/docs.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::DocsScript))],
+    },
 ];
 
 impl Endpoint {
@@ -206,6 +239,7 @@ impl Endpoint {
             | Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
+            | Self::ListFleetEvents
             | Self::ChangeInstance(_)
             | Self::ChangeNamedInstance(_)
             | Self::StopAllInstances
@@ -230,7 +264,9 @@ impl Endpoint {
             | Self::ReadDelivery
             | Self::ReplayDelivery
             | Self::ReplayDeliveries
-            | Self::TestWebhook => false,
+            | Self::TestWebhook
+            | Self::OpenApi
+            | Self::Page(_) => false,
         }
     }
 
@@ -252,6 +288,7 @@ impl Endpoint {
             Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
+            | Self::ListFleetEvents
             | Self::StopAllInstances
             | Self::ListFleet
             | Self::AutoStopStats
@@ -268,14 +305,16 @@ impl Endpoint {
             | Self::ReplayDelivery
             | Self::Health
             | Self::Live
-            | Self::Ready => false,
+            | Self::Ready
+            | Self::OpenApi
+            | Self::Page(_) => false,
         }
     }
 }
 
 /// The methods in use; HEAD goes wherever GET does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(crate) enum Verb {
     Get,
     Post,
     Put,
@@ -308,7 +347,7 @@ impl Verb {
 pub(crate) struct Resource {
     /// The path with placeholders; the route's name in metrics and logs.
     pub(crate) pattern: &'static str,
-    methods: &'static [(Verb, Endpoint)],
+    pub(crate) methods: &'static [(Verb, Endpoint)],
 }
 
 impl Resource {
@@ -317,11 +356,16 @@ impl Resource {
         let verb = Verb::of(method);
         let found = self.methods.iter().find(|(known, _)| Some(*known) == verb);
         found.map(|(_, endpoint)| *endpoint).ok_or_else(|| {
-            let allow: Vec<_> = self.methods.iter().map(|(verb, _)| verb.allow()).collect();
-            ApiError::MethodNotAllowed {
-                allow: allow.join(", "),
-            }
+            let allow = self.allow();
+            ApiError::MethodNotAllowed { allow }
         })
+    }
+
+    /// The methods that mean something here.
+    pub(crate) fn allow(&self) -> String {
+        let known = self.methods.iter().map(|(verb, _)| verb.allow());
+        let allow: Vec<_> = known.chain(["OPTIONS"]).collect();
+        allow.join(", ")
     }
 }
 
@@ -364,7 +408,7 @@ mod tests {
             Endpoint::ReadInstance
         );
         for path in [
-            "/",
+            "/index.html",
             "/api",
             "/api/instances/",
             "//api/instances",
@@ -411,6 +455,6 @@ mod tests {
         let Err(ApiError::MethodNotAllowed { allow }) = resource.endpoint(&Method::PATCH) else {
             panic!("allowed");
         };
-        assert_eq!(allow, "GET, HEAD, DELETE");
+        assert_eq!(allow, "GET, HEAD, DELETE, OPTIONS");
     }
 }

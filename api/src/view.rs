@@ -10,11 +10,13 @@ use shared::model::{AutoStop, Beside, HealthCheck, Prefer, PublishedPort, Role, 
 use shared::model::{BillingMode, CreateOptions, Operation, Phase, PortMapping};
 use shared::store::Record;
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::bill::{self, Bill, SegmentDetails};
 
 /// One instance: what was asked for and what is known.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Instance)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct InstanceDetails<'a> {
     id: &'a str,
@@ -46,29 +48,38 @@ pub(crate) struct InstanceDetails<'a> {
     bill: Bill,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cost_segments: Vec<SegmentDetails>,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     last_started_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     last_stopped_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     ready_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     last_used_at: Option<String>,
     /// Why it is stopped, or about to be, although its caller did not ask for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_reason: Option<StopReason>,
     /// When the provider will take, or took, its spot machine back.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     spot_reclaim_at: Option<String>,
     /// What is on its way to take over from it, or on its way out after that.
     #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<BesideDetails<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     failed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     terminated_at: Option<String>,
     /// Why the last step did not get on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +162,8 @@ impl<'a> InstanceDetails<'a> {
 }
 
 /// A second instance of the same record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecondInstance)]
 #[serde(rename_all = "camelCase")]
 struct BesideDetails<'a> {
     role: Role,
@@ -177,7 +189,8 @@ impl<'a> BesideDetails<'a> {
 }
 
 /// What else was asked for, as far as it was; commands stay out, as they may hold secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstanceOptions)]
 #[serde(rename_all = "camelCase")]
 struct OptionDetails<'a> {
     /// US dollars for the whole instance and hour, as a decimal.
@@ -221,15 +234,18 @@ impl<'a> OptionDetails<'a> {
 }
 
 /// One operation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Operation)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OperationDetails<'a> {
     operation_id: &'a str,
     instance_id: &'a str,
     kind: OperationKind,
     state: OperationState,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     finished_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a Failure>,
@@ -237,7 +253,8 @@ pub(crate) struct OperationDetails<'a> {
 }
 
 /// Where to look next.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OperationLinks)]
 struct Links {
     #[serde(rename = "self")]
     itself: String,

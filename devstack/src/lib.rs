@@ -10,6 +10,7 @@ pub mod http;
 mod input;
 pub mod machine;
 pub mod novita;
+pub mod outside;
 mod process;
 pub mod receiver;
 pub mod redis;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
+use devstack::outside::{self, OutsideOptions};
 use devstack::screen::Screen;
 use devstack::stack::{Stack, StackOptions, Transport};
 use devstack::{bench, demo};
@@ -39,6 +40,14 @@ struct Cli {
     /// One more variable for the processes (repeatable)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
     env: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the simulator and the webhook sink only, for a deployment that is started otherwise
+    Outside(OutsideOptions),
 }
 
 fn parse_variable(text: &str) -> Result<(String, String), String> {
@@ -68,6 +77,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             _ = terminate.recv() => {}
         }
     };
+    if let Some(Command::Outside(options)) = &cli.command {
+        outside::run(options, interrupted()).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let started = tokio::select! {
         code = start_and_show(&cli) => code?,
         () = interrupted() => return Ok(ExitCode::from(130)),

@@ -24,7 +24,7 @@ pub const NOVITA_KEY: &str = "devstack-novita-key";
 /// What the worker signs webhooks with: 32 bytes behind the Standard Webhooks prefix.
 pub const WEBHOOK_SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Simulated seconds per second: an instance boots in a few seconds instead of half a minute.
-const SIMULATED_SPEED: f64 = 10.0;
+pub(crate) const SIMULATED_SPEED: f64 = 10.0;
 /// SIGTERM is answered within this time, or the process is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -237,6 +237,12 @@ impl FleetStore {
         Ok(stored.and_then(|text| lenient(&text)).unwrap_or_default())
     }
 
+    /// What the list showed under an id of the provider's that nobody here accounts for.
+    pub async fn foreign(&self, provider_id: &str) -> Result<Seen, RedisError> {
+        let command = read_field(&self.keys, &foreign_field(provider_id));
+        read_reply(self.redis.run(command, Repeat::Harmless).await?)
+    }
+
     /// Everything that is waited for.
     pub async fn watched(&self) -> Result<BTreeMap<InstanceId, Watched>, RedisError> {
         let command = Command::new("HGETALL").arg(self.keys.watch());
@@ -248,11 +254,19 @@ impl FleetStore {
     }
 }
 
+/// The field of the fleet for what no instance of ours accounts for.
+#[must_use]
+pub fn foreign_field(provider_id: &str) -> String {
+    format!("x:{provider_id}")
+}
+
 /// The command that reads what the list showed of an instance, for whoever reads its record.
 pub(crate) fn read_command(keys: &Keys, id: &InstanceId) -> Command {
-    Command::new("HMGET")
-        .arg(keys.fleet())
-        .args([id.as_str(), PASS])
+    read_field(keys, id.as_str())
+}
+
+fn read_field(keys: &Keys, field: &str) -> Command {
+    Command::new("HMGET").arg(keys.fleet()).args([field, PASS])
 }
 
 /// What that command tells.
@@ -282,6 +296,8 @@ struct Chunk {
     marks: Fields,
     suspects: Fields,
     jobs: Vec<Job>,
+    /// It has the report, and is the last one.
+    is_last: bool,
 }
 
 #[derive(Default)]
@@ -307,6 +323,7 @@ impl Chunk {
         for job in self.jobs {
             args.extend([job.id().to_string(), job.stored()]);
         }
+        args.push(u8::from(self.is_last).to_string());
     }
 }
 
@@ -339,7 +356,9 @@ fn chunks(changes: Changes) -> Vec<Chunk> {
     }
     if let Some(report) = changes.report {
         let entry = (PASS.to_owned(), to_json(&report));
-        chunks.next().fleet.set.push(entry);
+        let last = chunks.next();
+        last.fleet.set.push(entry);
+        last.is_last = true;
     }
     chunks.full.push(chunks.open);
     chunks.full

@@ -1,10 +1,15 @@
 //! Records as the processes read and change them.
 
+mod accept;
 mod log;
 mod prune;
+mod recall;
 mod restore;
 mod usage;
 
+pub use accept::{Accepted, Promise};
+pub use log::EVENTS_KEPT;
+pub use recall::{Answered, Claimed, KeyClaim, Memo, REMEMBERED_FOR, Recalled};
 pub use restore::Found;
 pub use usage::MAX_AHEAD;
 
@@ -14,17 +19,13 @@ use serde::de::DeserializeOwned;
 use crate::clock::Millis;
 use crate::envs::{EnvsKey, Unreadable, Unsealable};
 use crate::fleet::{self, Seen};
-use crate::model::budget::WARNING_PERCENT;
-use crate::model::{
-    Claim, EnvVar, InstanceId, Operation, OperationId, OperationState, Rate, Spec, Status,
-};
-use crate::queue::Job;
-use crate::redis::scripts::ACCEPT;
+use crate::model::{EnvVar, InstanceId, Operation, OperationId, OperationState, Spec, Status};
 use crate::redis::{Command, Keys, Redis, RedisError, Repeat, Reply};
 
 /// Serialises a value of the model. Such values have text keys and finite numbers only, and those
 /// always serialise.
-pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
+#[must_use]
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -77,19 +78,6 @@ pub struct Scene {
     pub seen: Seen,
     /// When it was used last.
     pub last_used: Option<Millis>,
-}
-
-/// What became of a wish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accepted {
-    /// Durable, and due.
-    Yes,
-    /// A live instance of that name exists.
-    NameTaken(String),
-    /// The spec was changed meanwhile; read it again and decide anew.
-    Conflict,
-    /// It would take more of the budget than is left; so much is reserved by all.
-    OverBudget(Rate),
 }
 
 /// A page of records, newest first.
@@ -145,22 +133,6 @@ impl Store {
         &self.keys
     }
 
-    /// Accepts a new instance: spec, operation, name, due key and budget in one step.
-    pub async fn create(&self, spec: &Spec) -> Result<Accepted, StoreError> {
-        self.accept(None, spec, "").await
-    }
-
-    /// The same, together with its caller's environment variables, which are stored encrypted.
-    pub async fn create_with_envs(
-        &self,
-        spec: &Spec,
-        envs: &[EnvVar],
-    ) -> Result<Accepted, StoreError> {
-        let key = self.envs_key.as_ref().ok_or(StoreError::NoEnvsKey)?;
-        let sealed = key.seal(&spec.id, envs)?;
-        self.accept(None, spec, &sealed).await
-    }
-
     /// The environment variables that an instance was created with.
     pub async fn envs(&self, id: &InstanceId) -> Result<Vec<EnvVar>, StoreError> {
         let key = self.envs_key.as_ref().ok_or(StoreError::NoEnvsKey)?;
@@ -170,62 +142,6 @@ impl Store {
         stored
             .and_then(|stored| key.open(id, &stored))
             .map_err(|why| StoreError::Envs(id.clone(), why))
-    }
-
-    /// Accepts a change of an instance, unless its spec was changed since `record` was read. What it
-    /// has reserved of the budget already is not asked for again.
-    pub async fn change(&self, record: &Record, spec: &Spec) -> Result<Accepted, StoreError> {
-        self.accept(Some(record), spec, "").await
-    }
-
-    async fn accept(
-        &self,
-        before: Option<&Record>,
-        spec: &Spec,
-        envs: &str,
-    ) -> Result<Accepted, StoreError> {
-        let mut keys = self.keys.queue();
-        keys.extend([
-            self.keys.spec(),
-            self.keys.ops(),
-            self.keys.index(),
-            self.keys.names(),
-            self.keys.budget(),
-            self.keys.envs(),
-        ]);
-        let job = Job::Reconcile {
-            instance: spec.id.clone(),
-        };
-        let operation = spec.operation();
-        let forgotten = before.and_then(|record| spec.forgotten_since(&record.spec));
-        let mut args = vec![
-            spec.id.to_string(),
-            before.map_or_else(String::new, |record| record.stored_spec.clone()),
-            to_json(spec),
-            spec.name.clone(),
-            operation.id.to_string(),
-            to_json(&operation),
-            job.id().to_string(),
-            job.stored(),
-            envs.to_owned(),
-            forgotten.map_or_else(String::new, String::from),
-        ];
-        args.extend(claim_args(spec));
-        let reply = self
-            .redis
-            .script(&ACCEPT, &keys, &args, Repeat::Harmless)
-            .await?;
-        let mut words = reply.optional_texts()?.into_iter().flatten();
-        match (words.next().as_deref(), words.next()) {
-            (Some("accepted"), _) => Ok(Accepted::Yes),
-            (Some("conflict"), _) => Ok(Accepted::Conflict),
-            (Some("name_taken"), Some(holder)) => Ok(Accepted::NameTaken(holder)),
-            (Some("over_budget"), Some(units)) => match units.parse() {
-                Ok(units) => Ok(Accepted::OverBudget(Rate::stored(units))),
-                Err(_) => Err(RedisError::Protocol("a budget that is no number".into()).into()),
-            },
-            _ => Err(RedisError::Protocol("accept told no verdict".into()).into()),
-        }
     }
 
     /// One instance by our id.
@@ -273,6 +189,13 @@ impl Store {
     /// The instance that bears a name, if one does.
     pub async fn id_of(&self, name: &str) -> Result<Option<InstanceId>, StoreError> {
         let command = Command::new("HGET").arg(self.keys.names()).arg(name);
+        let id = self.redis.run(command, Repeat::Harmless).await?;
+        Ok(id.optional_text()?.and_then(|id| id.parse().ok()))
+    }
+
+    /// The instance that holds what the provider has under this id, if one does.
+    pub async fn bound_to(&self, provider_id: &str) -> Result<Option<InstanceId>, StoreError> {
+        let command = Command::new("HGET").arg(self.keys.bound()).arg(provider_id);
         let id = self.redis.run(command, Repeat::Harmless).await?;
         Ok(id.optional_text()?.and_then(|id| id.parse().ok()))
     }
@@ -381,27 +304,6 @@ struct Row {
     id: String,
     spec: Option<String>,
     status: Option<String>,
-}
-
-/// What `accept.lua` needs to know of a claim.
-fn claim_args(spec: &Spec) -> Vec<String> {
-    let Some(claim) = spec.request.claim else {
-        return vec![String::new()];
-    };
-    let mut warning = spec.clone();
-    warning.request.claim = Some(Claim {
-        warns: true,
-        ..claim
-    });
-    let limit = claim.limit.units();
-    let warns_from = u128::from(limit) * u128::from(WARNING_PERCENT) / 100;
-    vec![
-        claim.rate.units().to_string(),
-        spec.generation.to_string(),
-        limit.to_string(),
-        warns_from.to_string(),
-        to_json(&warning),
-    ]
 }
 
 fn record(id: &str, spec: String, status: Option<String>) -> Result<Record, StoreError> {

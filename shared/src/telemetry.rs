@@ -10,6 +10,11 @@ const DURATION_BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
 
+/// Seconds; what callers ask for takes a machine's boot, or many.
+const OPERATION_BUCKETS: [f64; 10] = [
+    1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0,
+];
+
 /// Starts logging to standard error, as JSON lines or as text for people.
 pub fn start_logging(common: &Common) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
@@ -34,6 +39,10 @@ pub fn start_logging(common: &Common) {
 /// Installs the process-wide metrics recorder; the handle renders Prometheus text.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            Matcher::Full("operation_duration_seconds".to_owned()),
+            &OPERATION_BUCKETS,
+        )?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
         .install_recorder()?;
     describe_redis();
@@ -69,4 +78,7 @@ fn describe_redis() {
         Unit::Seconds,
         "Calls of scripts, retries included, by script"
     );
+    // A counter that begins with its first event cannot be seen to rise.
+    metrics::counter!("redis_retries_total").increment(0);
+    metrics::counter!("redis_subscription_losses_total").increment(0);
 }

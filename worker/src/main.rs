@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use shared::{admin, config, schema, shutdown, telemetry};
+use shared::{admin, config, probe, schema, shutdown, telemetry};
 use worker::config::{Cli, CliCommand, WorkerConfig};
 use worker::{fleet_cli, queue_cli};
 
@@ -14,6 +14,12 @@ async fn main() -> ExitCode {
     }
     if let Some(CliCommand::Fleet(command)) = &cli.command {
         return fleet_cli::main(cli.read_redis(), *command).await;
+    }
+    if let Some(CliCommand::Healthcheck) = cli.command {
+        return match cli.read_common() {
+            Ok(common) => probe::main(common.host, common.metrics_port).await,
+            Err(error) => config::report(&error),
+        };
     }
     let (config, effective) = cli.read();
     let config = match config {

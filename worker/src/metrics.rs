@@ -6,8 +6,12 @@ use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use shared::clock::Millis;
+use shared::model::{Operation, OperationKind, OperationState};
 use shared::pace::Lane;
 use shared::queue::{BreakerState, JobId, JobKind, Reservation, Settlement};
+
+/// An operation that takes longer has outlived every deadline of its steps; somebody should look.
+const OVERDUE_MS: u64 = 30 * 60 * 1000;
 
 /// Gives every metric of this process its help text and unit.
 pub(crate) fn describe() {
@@ -17,6 +21,15 @@ pub(crate) fn describe() {
     describe_counter!(
         "instance_drifts_total",
         "Provider words that nobody here asked for"
+    );
+    describe_counter!(
+        "operation_overdue_looks_total",
+        "Looks at operations that were pending for more than half an hour, by kind"
+    );
+    describe_histogram!(
+        "operation_duration_seconds",
+        Unit::Seconds,
+        "From the acceptance of an operation to its end, by kind and by how it ended"
     );
     describe_counter!(
         "policy_stops_total",
@@ -97,6 +110,92 @@ pub(crate) fn describe() {
         Unit::Seconds,
         "Attempts to deliver a webhook"
     );
+    begin();
+}
+
+/// The counters that may stay at zero for long: one that begins with its first event cannot be seen
+/// to rise, so no alert would tell of that event.
+fn begin() {
+    for name in [
+        "instance_drifts_total",
+        "queue_stale_tokens_total",
+        "spot_migrations_failed_total",
+        "spot_notices_total",
+        "spot_replacements_total",
+    ] {
+        counter!(name).increment(0);
+    }
+    let labelled: [(_, _, &[&'static str]); 8] = [
+        ("policy_stops_total", "reason", &["idle", "lifetime"]),
+        (
+            "policy_stops_withheld_total",
+            "reason",
+            &["idle", "lifetime"],
+        ),
+        ("spot_reclaims_total", "early", &["true", "false"]),
+        (
+            "spot_withheld_total",
+            "policy",
+            &["replace", "on_demand", "migrate"],
+        ),
+        ("webhook_held_total", "reason", &["slow", "failing"]),
+        (
+            "webhook_breaker_state_total",
+            "to",
+            &["open", "half_open", "closed"],
+        ),
+        (
+            "queue_lease_expiries_total",
+            "kind",
+            &["instance", "webhook", "cron"],
+        ),
+        ("operation_overdue_looks_total", "kind", &OPERATIONS),
+    ];
+    for (name, label, values) in labelled {
+        for value in values {
+            counter!(name, label => *value).increment(0);
+        }
+    }
+    for lane in Lane::ALL {
+        counter!("novita_held_total", "lane" => lane.as_str(), "by" => "breaker").increment(0);
+    }
+    gauge!("novita_hold_active").set(0.0);
+    gauge!("worker_jobs_running").set(0.0);
+}
+
+const OPERATIONS: [&str; 5] = ["create", "start", "stop", "restart", "delete"];
+
+fn operation_kind(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Create => "create",
+        OperationKind::Start => "start",
+        OperationKind::Stop => "stop",
+        OperationKind::Restart => "restart",
+        OperationKind::Delete => "delete",
+    }
+}
+
+/// An operation came to its end.
+pub(crate) fn operation_ended(operation: &Operation) {
+    let state = match operation.state {
+        OperationState::Pending => "pending",
+        OperationState::Succeeded => "succeeded",
+        OperationState::Failed => "failed",
+        OperationState::Superseded => "superseded",
+    };
+    let ended = operation.finished_at.unwrap_or(operation.created_at);
+    let took = Duration::from_millis(ended.since(operation.created_at));
+    let kind = operation_kind(operation.kind);
+    histogram!("operation_duration_seconds", "kind" => kind, "state" => state).record(took);
+}
+
+/// An operation was looked at; `now` is Redis's clock.
+pub(crate) fn operation_seen(operation: &Operation, now: Millis) {
+    let is_pending = operation.state == OperationState::Pending;
+    if is_pending && now.since(operation.created_at) > OVERDUE_MS {
+        let kind = operation_kind(operation.kind);
+        counter!("operation_overdue_looks_total", "kind" => kind).increment(1);
+    }
 }
 
 fn kind(id: &JobId) -> &'static str {
@@ -183,4 +282,36 @@ pub(crate) fn provider_breaker(lane: Lane, state: BreakerState) {
         BreakerState::Open => 2.0,
     };
     gauge!("novita_breaker_state", "lane" => lane.as_str()).set(number);
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use shared::model::{InstanceId, OperationId};
+
+    use super::*;
+
+    #[test]
+    fn only_a_pending_operation_can_be_overdue_and_not_before_half_an_hour() {
+        let (id, instance) = (OperationId::generate(), InstanceId::generate());
+        let kind = OperationKind::Stop;
+        let pending = Operation::accepted(id, instance, kind, 1, Millis(1000));
+        let at = |ms| Millis(1000 + ms);
+        let ended = pending
+            .clone()
+            .ended(OperationState::Failed, None, at(60_000));
+
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            operation_seen(&pending, at(OVERDUE_MS));
+            operation_seen(&pending, at(OVERDUE_MS + 1));
+            operation_seen(&ended, at(OVERDUE_MS + 1));
+            operation_ended(&ended);
+        });
+
+        let text = recorder.handle().render();
+        let has = |line: &str| assert!(text.lines().any(|it| it == line), "{line} in {text}");
+        has(r#"operation_overdue_looks_total{kind="stop"} 1"#);
+        has(r#"operation_duration_seconds_sum{kind="stop",state="failed"} 60"#);
+    }
 }

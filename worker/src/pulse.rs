@@ -7,6 +7,7 @@ use shared::clock::Millis;
 use shared::queue::{Heartbeat, Workers};
 use shared::redis::{Keys, Redis};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use crate::provider::ProviderHealth;
 
@@ -28,6 +29,8 @@ pub struct Pulse {
     was_busy: bool,
     /// The last heartbeat; `None` before the first.
     last: Option<Instant>,
+    /// The one that is on its way.
+    sending: Option<AbortOnDropHandle<()>>,
 }
 
 impl Pulse {
@@ -41,7 +44,7 @@ impl Pulse {
         provider: ProviderHealth,
     ) -> Self {
         Self {
-            // The next one is due soon enough, and the runner does not wait for this one.
+            // The next one is due soon enough.
             redis: redis.without_retries(),
             keys,
             session,
@@ -50,6 +53,7 @@ impl Pulse {
             running: 0,
             was_busy: false,
             last: None,
+            sending: None,
         }
     }
 
@@ -74,8 +78,8 @@ impl Pulse {
         if self.was_busy { BUSY } else { IDLE }
     }
 
-    /// Sends a heartbeat if one is due and Redis's clock is known.
-    pub(crate) async fn beat(&mut self, clock: Option<(Millis, Instant)>) {
+    /// Sends a heartbeat if one is due and Redis's clock is known. Nobody waits for it: work must not.
+    pub(crate) fn beat(&mut self, clock: Option<(Millis, Instant)>) {
         let Some((told, at)) = clock else { return };
         if !self.is_due() {
             return;
@@ -89,17 +93,31 @@ impl Pulse {
             provider_up: last.map(|(answered, _)| answered),
             provider_ms: last.map_or(0, |(_, took)| took.as_millis() as u64),
             provider_breaker: Some(self.provider.worst_breaker()),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: shared::VERSION.to_owned(),
         };
         (self.last, self.was_busy) = (Some(Instant::now()), self.running > 0);
-        let sent = Workers::beat(&self.redis, &self.keys, &self.session, &heartbeat).await;
-        if let Err(error) = sent {
-            tracing::warn!(%error, "the heartbeat was not recorded");
+        if self
+            .sending
+            .as_ref()
+            .is_some_and(|sending| !sending.is_finished())
+        {
+            return;
         }
+        let (redis, keys, session) = (self.redis.clone(), self.keys.clone(), self.session.clone());
+        let sending = tokio::spawn(async move {
+            if let Err(error) = Workers::beat(&redis, &keys, &session, &heartbeat).await {
+                tracing::warn!(%error, "the heartbeat was not recorded");
+            }
+        });
+        self.sending = Some(AbortOnDropHandle::new(sending));
     }
 
     /// Takes this worker out of the list.
-    pub(crate) async fn farewell(&self) {
+    pub(crate) async fn farewell(&mut self) {
+        if let Some(sending) = self.sending.take() {
+            // Or it would put us in again. It gives up by itself.
+            let _ = sending.await;
+        }
         if let Err(error) = Workers::farewell(&self.redis, &self.keys, &self.session).await {
             tracing::warn!(%error, "could not say farewell; the heartbeat will run out");
         }

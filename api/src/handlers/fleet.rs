@@ -1,24 +1,25 @@
 //! The whole fleet: our records beside what the provider's list showed, whoever made it.
 //!
 //! The list is the one that workers read anyway; no request asks the provider, and none changes state.
+//! With `fresh=true` a worker reads it first.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::clock::Millis;
-use shared::fleet::{FleetStore, PassReport};
-use shared::model::{PortMapping, Sighting};
-use shared::queue::{Job, Periodic, Queue};
+use shared::fleet::PassReport;
+use shared::model::Sighting;
 use shared::store::Record;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
+use utoipa::ToSchema;
 
-use super::Input;
+use super::{Input, fresh};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::json;
+use crate::listed::{Foreign, Origin};
 use crate::reply::Reply;
 use crate::validate::Fields;
 use crate::view::InstanceDetails;
@@ -26,14 +27,12 @@ use crate::view::InstanceDetails;
 /// Records that are read at a time, and in all.
 const PAGE: u64 = 200;
 const MOST: u64 = 10_000;
-/// How long a sync waits for the pass that it asked for.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks whether it is over.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Fleet)]
 #[serde(rename_all = "camelCase")]
-struct Listing<'a> {
+pub(crate) struct Listing<'a> {
+    #[schema(value_type = Vec<InstanceDetails<'a>>)]
     instances: Vec<Entry<'a>>,
     total: usize,
     sources: Sources,
@@ -42,7 +41,8 @@ struct Listing<'a> {
     performance: Performance,
 }
 
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = FleetSources)]
 struct Sources {
     local: usize,
     novita: usize,
@@ -50,7 +50,8 @@ struct Sources {
 }
 
 /// The predecessor's members, in ms.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FleetTimes)]
 #[serde(rename_all = "camelCase")]
 struct Performance {
     total_request_time: u64,
@@ -68,51 +69,9 @@ enum Entry<'a> {
         #[serde(flatten)]
         details: Box<InstanceDetails<'a>>,
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: Box<Origin<'a>>,
     },
     Foreign(Box<Foreign<'a>>),
-}
-
-/// Where the knowledge comes from, and what the provider's list adds.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Origin<'a> {
-    source: &'static str,
-    data_consistency: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_synced_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    spot_status: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status_error: Option<Value>,
-}
-
-/// An instance of the account that no record of ours holds.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Foreign<'a> {
-    id: &'a str,
-    novita_instance_id: &'a str,
-    name: &'a str,
-    /// The provider's own word.
-    status: &'a str,
-    provider_status: &'a str,
-    gpu_num: u32,
-    rootfs_size: u32,
-    product_name: &'a str,
-    region: &'a str,
-    billing_mode: &'a str,
-    port_mappings: &'a [PortMapping],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<String>,
-    #[serde(flatten)]
-    origin: Origin<'a>,
 }
 
 /// Everything that a listing is made of.
@@ -133,7 +92,7 @@ impl Snapshot {
                 break;
             }
         }
-        let (fields, report) = fleet(app).all().await?;
+        let (fields, report) = fresh::store(app).all().await?;
         Ok(Self {
             records,
             fields,
@@ -157,14 +116,17 @@ impl Snapshot {
             }
             entries.push(Entry::Ours {
                 details: Box::new(InstanceDetails::of(record, None)),
-                origin: self.origin(record, sighting),
+                origin: Box::new(self.origin(record, sighting)),
             });
         }
         let others = self.fields.values().flatten();
         let others = others.filter(|sighting| !shown.contains(sighting.provider_id.as_str()));
         for sighting in others.filter(|_| with_foreign) {
             sources.novita += 1;
-            entries.push(Entry::Foreign(Box::new(self.foreign(sighting))));
+            entries.push(Entry::Foreign(Box::new(Foreign::of(
+                sighting,
+                self.report.complete_at,
+            ))));
         }
         (entries, sources)
     }
@@ -180,7 +142,7 @@ impl Snapshot {
 
     fn origin<'a>(&'a self, record: &'a Record, sighting: Option<&'a Sighting>) -> Origin<'a> {
         let Some(sighting) = sighting else {
-            return Origin::local();
+            return Origin::local(self.report.complete_at);
         };
         let known = record.status.as_ref().and_then(|s| s.provider.as_ref());
         let seen_at = sighting.facts.seen_at.max(self.report.complete_at);
@@ -189,67 +151,8 @@ impl Snapshot {
             Some(known) if known.seen_at > seen_at => "local-newer",
             _ => "novita-newer",
         };
-        Origin {
-            source: "merged",
-            data_consistency,
-            ..self.listed(sighting)
-        }
+        Origin::listed(sighting, self.report.complete_at).merged(data_consistency)
     }
-
-    /// What the list adds.
-    fn listed<'a>(&self, sighting: &'a Sighting) -> Origin<'a> {
-        let text = |text: &'a str| Some(text).filter(|text| !text.is_empty());
-        let seen_at = sighting.facts.seen_at.max(self.report.complete_at);
-        let message = &sighting.facts.status_error;
-        Origin {
-            source: "novita",
-            data_consistency: "consistent",
-            last_synced_at: Some(seen_at.iso()),
-            cluster_id: text(&sighting.cluster_id),
-            cluster_name: text(&sighting.cluster_name),
-            image_url: text(&sighting.image_url),
-            spot_status: text(&sighting.facts.spot_status),
-            status_error: (!message.is_empty()).then(|| json!({ "message": message })),
-        }
-    }
-
-    fn foreign<'a>(&self, sighting: &'a Sighting) -> Foreign<'a> {
-        let created = sighting.created_at;
-        Foreign {
-            id: &sighting.provider_id,
-            novita_instance_id: &sighting.provider_id,
-            name: &sighting.name,
-            status: &sighting.facts.status,
-            provider_status: &sighting.facts.status,
-            gpu_num: sighting.gpu_num,
-            rootfs_size: sighting.rootfs_size,
-            product_name: &sighting.product_name,
-            region: &sighting.cluster_name,
-            billing_mode: &sighting.billing_mode,
-            port_mappings: &sighting.facts.port_mappings,
-            created_at: created.map(|at| Millis(at.saturating_mul(1000)).iso()),
-            origin: self.listed(sighting),
-        }
-    }
-}
-
-impl Origin<'_> {
-    fn local() -> Self {
-        Self {
-            source: "local",
-            data_consistency: "consistent",
-            last_synced_at: None,
-            cluster_id: None,
-            cluster_name: None,
-            image_url: None,
-            spot_status: None,
-            status_error: None,
-        }
-    }
-}
-
-fn fleet(app: &App) -> FleetStore {
-    FleetStore::new(app.store.redis().clone(), app.store.keys().clone())
 }
 
 fn ms(since: Instant) -> u64 {
@@ -267,9 +170,12 @@ pub(crate) async fn comprehensive(app: &App, input: &Input) -> Result<Reply, Api
     let with_foreign = foreign.map_or(app.listing.shows_foreign, |word| word != "false");
     let sync = input.parameter("syncLocalState")?;
     let syncs = sync.map_or(app.listing.syncs, |word| word == "true");
+    if fresh::is_wanted(input)? {
+        fresh::fleet(app).await?;
+    }
     let snapshot = Snapshot::read(app).await?;
     if syncs {
-        read_anew(app).await?;
+        fresh::read_anew(app).await?;
     }
     let read = ms(began);
     let (instances, sources) = snapshot.entries(with_foreign);
@@ -302,20 +208,15 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
     });
     fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
     let before = Snapshot::read(app).await?.entries(true).0.len();
-    // By the clock by which passes tell when they began.
-    let asked = app.store.time().await?;
-    read_anew(app).await?;
-    let report = until_passed(app, asked, began).await?;
-    let is_done = report.complete_at >= asked;
+    let looked = fresh::fleet(app).await?;
+    let is_done = looked.is_complete();
     let snapshot = Snapshot::read(app).await?;
     let (after, sources) = snapshot.entries(true);
     let message = if is_done {
         "Instances synchronized successfully".to_owned()
-    } else if report.started_at >= asked {
-        format!(
-            "The provider's list could not be read whole: {}",
-            report.gap
-        )
+    } else if looked.is_new {
+        let gap = &looked.report.gap;
+        format!("The provider's list could not be read whole: {gap}")
     } else {
         "The provider's list is being read; ask again for the result".to_owned()
     };
@@ -341,24 +242,4 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
         StatusCode::ACCEPTED
     };
     Ok(Reply::json(status, &answer))
-}
-
-/// Has a worker read the provider's list now.
-pub(super) async fn read_anew(app: &App) -> Result<(), ApiError> {
-    let (redis, keys) = (app.store.redis().clone(), app.store.keys().clone());
-    let queue = Queue::new(redis, keys, Duration::ZERO);
-    let name = Periodic::Fleet;
-    Ok(queue.enqueue(&[Job::Periodic { name }]).await?)
-}
-
-/// Waits for a pass that began after `asked`; the report of the last one when none came in time.
-async fn until_passed(app: &App, asked: Millis, began: Instant) -> Result<PassReport, ApiError> {
-    let patience = PATIENCE.min(app.limits.request_timeout / 2);
-    loop {
-        let report = fleet(app).report().await?;
-        if report.started_at >= asked || began.elapsed() >= patience {
-            return Ok(report);
-        }
-        sleep(LOOK_AGAIN).await;
-    }
 }

@@ -3,27 +3,39 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::clock::Millis;
+use shared::fleet::{FleetStore, PassReport};
 use shared::queue::{Heartbeat, QueueStats, Workers};
 use shared::redis::RedisError;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::app::App;
+use crate::auth::{Caller, Scope};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::system::{Cpu, load_average, resident_mib};
 
 const REDIS_BUDGET: Duration = Duration::from_secs(2);
 const CACHED: Duration = Duration::from_secs(1);
+/// Members of the short report.
+const SHORT: [&str; 4] = ["status", "timestamp", "uptime", "services"];
 
 /// The last report, so that many probes cost Redis one look a second.
 #[derive(Debug)]
 pub(crate) struct Health {
     pub(crate) started: Instant,
     cpu: Cpu,
-    last: Mutex<Option<(Instant, Reply)>>,
+    last: Mutex<Option<(Instant, Report)>>,
+}
+
+/// What is told of one look.
+#[derive(Debug, Clone)]
+struct Report {
+    full: Reply,
+    /// For callers without a key.
+    short: Reply,
 }
 
 impl Health {
@@ -49,13 +61,20 @@ pub(crate) async fn ready(app: &App) -> Result<Reply, ApiError> {
     }
 }
 
-/// `GET /health`: 200 while requests can be served and get done, 503 otherwise.
-pub(crate) async fn health(app: &App) -> Reply {
+/// `GET /health`: 200 while requests can be served and get done, 503 otherwise. Callers that may not read
+/// are told no more than that, and by which part.
+pub(crate) async fn health(app: &App, caller: Option<&Caller>) -> Reply {
+    let report = report(app).await;
+    let may_read = caller.is_some_and(|caller| caller.must_have(Scope::Read).is_ok());
+    if may_read { report.full } else { report.short }
+}
+
+async fn report(app: &App) -> Report {
     let mut last = app.health.last.lock().await;
-    if let Some((at, reply)) = last.as_ref()
+    if let Some((at, report)) = last.as_ref()
         && at.elapsed() < CACHED
     {
-        return reply.clone();
+        return report.clone();
     }
     let look = Look::take(app).await;
     let overall = look.overall();
@@ -63,9 +82,17 @@ pub(crate) async fn health(app: &App) -> Reply {
         Overall::Healthy | Overall::Degraded => StatusCode::OK,
         Overall::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let reply = Reply::json(status, &look.report(app, overall));
-    *last = Some((Instant::now(), reply.clone()));
-    reply
+    let full = look.report(app, overall);
+    let short: Map<_, _> = SHORT
+        .iter()
+        .map(|member| ((*member).to_owned(), full[*member].clone()))
+        .collect();
+    let report = Report {
+        full: Reply::json(status, &full),
+        short: Reply::json(status, &short),
+    };
+    *last = Some((Instant::now(), report.clone()));
+    report
 }
 
 /// What one look at Redis told.
@@ -80,14 +107,24 @@ struct Look {
 struct Seen {
     stats: QueueStats,
     workers: Workers,
+    /// How the provider's list was read last.
+    fleet: PassReport,
 }
 
 impl Seen {
     async fn read(app: &App) -> Result<Self, RedisError> {
         let (redis, keys) = (app.store.redis(), app.store.keys());
-        let (stats, workers) =
-            tokio::try_join!(QueueStats::read(redis, keys), Workers::read(redis, keys))?;
-        Ok(Self { stats, workers })
+        let fleet = FleetStore::new(redis.clone(), keys.clone());
+        let (stats, workers, fleet) = tokio::try_join!(
+            QueueStats::read(redis, keys),
+            Workers::read(redis, keys),
+            fleet.report()
+        )?;
+        Ok(Self {
+            stats,
+            workers,
+            fleet,
+        })
     }
 
     fn alive(&self) -> impl Iterator<Item = &(String, Heartbeat)> {
@@ -168,7 +205,7 @@ impl Look {
             "status": overall.as_str(),
             "timestamp": self.at.iso(),
             "uptime": app.health.started.elapsed().as_secs_f64(),
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": shared::VERSION,
             "services": {
                 "novitaApi": self.provider().map_or("unknown", word),
                 "jobQueue": word(has_workers),
@@ -197,8 +234,7 @@ impl Look {
                     "spooled": 0,
                 },
             },
-            // The provider's fleet is not listed by this version.
-            "sync": {"available": false, "lastSync": null, "ageMs": null, "complete": false},
+            "sync": self.sync(),
             "performance": {
                 "requestsPerMinute": traffic.requests,
                 "averageResponseTime": rounded(traffic.average_ms),
@@ -243,6 +279,18 @@ impl Look {
                 "reportedBy": null,
             }),
         }
+    }
+
+    /// How the provider's list was read last.
+    fn sync(&self) -> Value {
+        let fleet = self.queue.as_ref().map(|queue| &queue.fleet);
+        let read = fleet.ok().filter(|fleet| fleet.complete_at.0 > 0);
+        json!({
+            "available": read.is_some(),
+            "lastSync": read.map(|fleet| fleet.complete_at.iso()),
+            "ageMs": read.map(|fleet| self.at.since(fleet.complete_at)),
+            "complete": read.is_some_and(|fleet| fleet.gap.is_empty()),
+        })
     }
 
     fn job_queue(&self, has_workers: bool) -> Value {

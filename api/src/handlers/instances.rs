@@ -4,14 +4,17 @@ use http::StatusCode;
 use serde::Serialize;
 use shared::clock::Millis;
 use shared::fail_point::FailPoint;
-use shared::model::{InstanceId, Phase};
+use shared::model::{InstanceId, Phase, Spec};
 use shared::store::{Accepted, Page, Record};
+use utoipa::ToSchema;
 
-use super::Input;
 use super::query::Query;
+use super::{Input, fresh};
 use crate::app::App;
 use crate::create::NewInstance;
 use crate::error::{ApiError, Problem};
+use crate::idempotency::recalled;
+use crate::listed::Foreign;
 use crate::reply::Reply;
 use crate::view::InstanceDetails;
 use crate::{budget, create, json};
@@ -21,22 +24,25 @@ const READY_AFTER_MS: u64 = 4 * 60_000;
 /// The length of a list nobody asked to cut into pages.
 const UNPAGED: u64 = 1000;
 const DEFAULT_PAGE_SIZE: u64 = 20;
-const MAX_PAGE_SIZE: u64 = 100;
-const MAX_PAGE: u64 = 1_000_000;
+pub(crate) const MAX_PAGE_SIZE: u64 = 100;
+pub(crate) const MAX_PAGE: u64 = 1_000_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreateAccepted)]
 #[serde(rename_all = "camelCase")]
-struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     instance_id: &'a str,
     operation_id: &'a str,
     status: Phase,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     estimated_ready_time: Option<String>,
 }
 
-#[derive(Serialize)]
-struct List<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceList)]
+pub(crate) struct List<'a> {
     instances: Vec<InstanceDetails<'a>>,
     total: u64,
 }
@@ -49,30 +55,37 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
     let keeps_envs = app.store.can_keep_envs();
     let NewInstance { mut spec, envs } = create::read(body, is_strict, keeps_envs, now)?;
     spec.request.claim = budget::of_create(app.budget, spec.options.max_price_per_hour)?;
+    spec.request.traceparent.clone_from(&input.traceparent);
     FailPoint::ApiCreateRead.reached();
-    let accepted = if envs.is_empty() {
-        app.store.create(&spec).await?
-    } else {
-        app.store.create_with_envs(&spec, &envs).await?
-    };
-    match accepted {
-        Accepted::Yes => FailPoint::ApiCreateAccepted.reached(),
+    let reply = created(&spec);
+    let promise = input.promise(&reply);
+    let accepted = app.store.create_once(&spec, &envs, promise.as_ref());
+    match accepted.await? {
+        Accepted::Yes => {
+            FailPoint::ApiCreateAccepted.reached();
+            Ok(reply.known())
+        }
+        Accepted::Known(known) => recalled(known),
         Accepted::NameTaken(holder) => {
             let name = spec.name;
-            return Err(ApiError::NameTaken { name, holder });
+            Err(ApiError::NameTaken { name, holder })
         }
-        Accepted::Conflict => return Err(ApiError::Contended),
-        Accepted::OverBudget(reserved) => return Err(budget::exceeded(reserved, &spec)),
+        Accepted::Conflict => Err(ApiError::Contended),
+        Accepted::OverBudget(reserved) => Err(budget::exceeded(reserved, &spec)),
     }
+}
+
+fn created(spec: &Spec) -> Reply {
     let answer = Answer {
         instance_id: spec.id.as_str(),
         operation_id: spec.request.operation_id.as_str(),
-        status: Phase::of(&spec, None),
+        status: Phase::of(spec, None),
         message: "Instance creation accepted",
-        estimated_ready_time: Some(now.plus(READY_AFTER_MS).iso()),
+        estimated_ready_time: Some(spec.created_at.plus(READY_AFTER_MS).iso()),
     };
     let location = format!("/api/instances/{}", spec.id);
-    Ok(Reply::json(StatusCode::CREATED, &answer).at(location))
+    let reply = Reply::json(StatusCode::CREATED, &answer).at(location);
+    reply.following(&spec.request.operation_id)
 }
 
 /// `GET /api/instances`: newest first.
@@ -87,15 +100,43 @@ pub(crate) async fn list(app: &App, input: &Input) -> Result<Reply, ApiError> {
     Ok(Reply::json(StatusCode::OK, &List { instances, total }))
 }
 
-/// `GET /api/instances/{id}`; shows a removed instance as `terminated`.
+/// `GET /api/instances/{id}`, by our id or by the provider's; shows a removed instance as `terminated`.
 pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let id = instance_id(input)?;
-    let used = async { Ok::<_, ApiError>(app.store.last_used(&id).await?) };
-    let (record, used) = tokio::try_join!(record(app, &id), used)?;
+    let is_fresh = fresh::is_wanted(input)?;
+    let (mut record, mut used) = match known(app, &id).await {
+        Err(ApiError::NoInstance(_)) => match app.store.bound_to(id.as_str()).await? {
+            Some(ours) => known(app, &ours).await,
+            None => return foreign(app, &id).await,
+        },
+        known => known,
+    }?;
+    if is_fresh {
+        let id = &record.spec.id;
+        fresh::instance(app, id).await?;
+        (record, used) = known(app, id).await?;
+    }
     Ok(Reply::json(
         StatusCode::OK,
         &InstanceDetails::of(&record, used).with_segments(&record),
     ))
+}
+
+/// One that the provider's list shows, and that is not ours.
+async fn foreign(app: &App, id: &InstanceId) -> Result<Reply, ApiError> {
+    let seen = fresh::store(app).foreign(id.as_str()).await?;
+    let (sighting, _) = seen
+        .of(id.as_str())
+        .ok_or_else(|| ApiError::NoInstance(id.to_string()))?;
+    Ok(Reply::json(
+        StatusCode::OK,
+        &Foreign::of(sighting, seen.complete_at),
+    ))
+}
+
+async fn known(app: &App, id: &InstanceId) -> Result<(Record, Option<Millis>), ApiError> {
+    let used = async { Ok::<_, ApiError>(app.store.last_used(id).await?) };
+    tokio::try_join!(record(app, id), used)
 }
 
 pub(super) async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {

@@ -13,10 +13,10 @@ use crate::reply::Reply;
 use crate::validate::{Fields, Whole};
 
 const DEFAULT_LIMIT: u64 = 50;
-const MAX_OFFSET: u64 = 1_000_000_000;
+pub(crate) const MAX_OFFSET: u64 = 1_000_000_000;
 /// Longest id in a message; no id that this version makes is longer.
 const MAX_SHOWN_ID: usize = 160;
-const REVIVAL_LIMIT: Whole = Whole {
+pub(crate) const REVIVAL_LIMIT: Whole = Whole {
     name: "limit",
     label: "Limit",
     units: ["", ""],

@@ -15,7 +15,7 @@ use shared::queue::{BATCH, Job, JobId, Periodic, Queue};
 use tokio::time::Instant;
 
 use super::Input;
-use super::fleet::read_anew;
+use super::fresh::read_anew;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::json;

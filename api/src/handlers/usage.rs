@@ -9,6 +9,7 @@ use shared::model::policy::{decide, stop_in_effect};
 use shared::model::{PolicyStep, StopReason};
 use shared::queue::{BATCH, Job, Queue};
 use shared::store::Record;
+use utoipa::ToSchema;
 
 use super::Input;
 use super::instances::instance_id;
@@ -23,18 +24,20 @@ const MAX_TIME: usize = 64;
 /// Instances that are looked at in one read.
 const PAGE: u64 = 200;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Used<'a> {
+pub(crate) struct Used<'a> {
     instance_id: &'a str,
+    #[schema(format = DateTime)]
     last_used_at: String,
     message: &'a str,
 }
 
 /// The rules, under the predecessor's names, and what they come to now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AutoStopStats)]
 #[serde(rename_all = "camelCase")]
-struct Stats {
+pub(crate) struct Stats {
     scheduler_running: bool,
     check_interval_minutes: u64,
     default_inactivity_threshold_minutes: u64,
@@ -49,7 +52,8 @@ struct Stats {
 }
 
 /// How many instances are in which relation to the rules.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = AutoStopCounts)]
 #[serde(rename_all = "camelCase")]
 struct Counts {
     /// They run, and will be stopped unless something happens.
@@ -64,11 +68,13 @@ struct Counts {
     stopped_lifetime: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AutoStopCheck)]
 #[serde(rename_all = "camelCase")]
-struct Triggered<'a> {
+pub(crate) struct Triggered<'a> {
     message: &'a str,
     dry_run: bool,
+    #[schema(format = DateTime)]
     timestamp: String,
     /// Instances about which a rule decides.
     checked: usize,

@@ -16,13 +16,13 @@ use crate::reply::Reply;
 use crate::validate::{Fields, Whole};
 
 /// Numbers that every reader of JSON holds exactly.
-const MAX_NUMBER: u64 = (1 << 53) - 1;
+pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
 const DEFAULT_LIMIT: u64 = 50;
 /// Longest id in a message.
 const MAX_SHOWN_ID: usize = 64;
 /// Longer than every ISO 8601 text of a time.
 const MAX_TIME: usize = 64;
-const REPLAY_LIMIT: Whole = Whole {
+pub(crate) const REPLAY_LIMIT: Whole = Whole {
     name: "limit",
     label: "Limit",
     units: ["", ""],

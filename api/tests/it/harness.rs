@@ -147,7 +147,8 @@ impl Api {
 impl Answer {
     fn check(&self) {
         assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
-        let has_body = self.status != StatusCode::NO_CONTENT;
+        let is_bare = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&self.status);
+        let has_body = !is_bare;
         let media_type = if has_body {
             "application/json; charset=utf-8"
         } else {

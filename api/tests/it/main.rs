@@ -8,21 +8,29 @@
 )]
 
 mod accept;
+mod auth;
 mod budget;
 mod change;
 mod drain;
+mod edge;
 mod events;
 mod framing;
 mod harness;
 mod health;
+mod idempotency;
 mod jobs;
 mod migration;
 mod options;
+mod page;
 mod pause;
+mod rate;
 mod read;
 mod redis_down;
 mod reject;
+mod replicas;
 mod start;
+mod stream;
 mod usage;
 mod webhooks;
+mod wait;
 mod worker;

@@ -37,7 +37,7 @@ async fn run(mut command: Command) -> (Output, String) {
 }
 
 /// Starts it and reads its log up to the address it listens on.
-async fn serving(variables: &[(&str, &str)]) -> (Child, String) {
+pub(crate) async fn serving(variables: &[(&str, &str)]) -> (Child, String) {
     let mut child = command(variables).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = async {
@@ -185,4 +185,96 @@ async fn sigterm_lets_a_request_finish_and_ends_with_0() {
     assert_eq!(busy.answer().await.status, 201);
     let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
     assert_eq!(ended.unwrap().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn production_does_not_start_without_keys_unless_it_is_told_to() {
+    let redis = ("REDIS_URL", "redis://h:1");
+    let production = [redis, ("NODE_ENV", "production")];
+    let (output, errors) = run(checking(&production)).await;
+    assert_eq!(output.status.code(), Some(78));
+    assert!(errors.contains("API_KEYS: is required"), "{errors}");
+    let told = [redis, ("NODE_ENV", "production"), ("AUTH_DISABLED", "true")];
+    assert_eq!(run(checking(&told)).await.0.status.code(), Some(0));
+    let key = "ci:read:s3cret";
+    let (output, errors) = run(checking(&[redis, ("API_KEYS", key)])).await;
+    assert_eq!(output.status.code(), Some(78));
+    assert!(errors.contains("API_KEYS: entry 1"), "{errors}");
+    assert!(!errors.contains("s3cret"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_made_key_opens_the_api_and_shows_nowhere() {
+    let mut keygen = command(&[]);
+    keygen.args(["keygen", "ci", "--scopes", "read"]);
+    let (output, errors) = run(keygen).await;
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let line = |name: &str| {
+        let mut lines = printed.lines();
+        lines.find_map(|line| line.strip_prefix(name)).unwrap()
+    };
+    let (key, entry) = (line("API_KEY="), line("API_KEYS="));
+    let file = tempfile(&format!("# who may read\n{entry}\n"));
+
+    let redis = shared_redis().await.url();
+    let variables = [
+        ("REDIS_URL", redis.as_str()),
+        ("API_KEYS_FILE", file.to_str().unwrap()),
+        ("NODE_ENV", "production"),
+        ("LOG_LEVEL", "debug"),
+        ("RUST_LOG", "debug"),
+    ];
+    let shown = String::from_utf8(run(checking(&variables)).await.0.stdout).unwrap();
+    assert!(shown.contains("API_KEYS=ci:read\n"), "{shown}");
+
+    let mut child = command(&variables).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = String::new();
+    let mut until = async |what: &str| {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            log.push_str(&line);
+            if line.contains(what) {
+                return serde_json::from_str::<serde_json::Value>(&line).unwrap();
+            }
+        }
+        panic!("ended without {what}");
+    };
+    let listening = tokio::time::timeout(PATIENCE, until("public"))
+        .await
+        .unwrap();
+    let address: std::net::SocketAddr = listening["addr"].as_str().unwrap().parse().unwrap();
+    let mut raw = Raw::open(address).await;
+    for header in [
+        format!("authorization: Bearer {key}"),
+        format!("x-api-key: {key}x"),
+    ] {
+        let request =
+            format!("GET /api/instances?api_key={key} HTTP/1.1\r\nhost: a\r\n{header}\r\n\r\n");
+        raw.send(request.as_bytes()).await;
+    }
+    assert_eq!(raw.answer().await.status, 200);
+    assert_eq!(raw.answer().await.status, 401);
+    let served = tokio::time::timeout(PATIENCE, until("\"status\":200"))
+        .await
+        .unwrap();
+    assert_eq!(served["caller"], "ci", "{served}");
+    tokio::time::timeout(PATIENCE, until("\"status\":401"))
+        .await
+        .unwrap();
+    assert!(!log.contains(key) && !log.contains(&entry[8..]), "{log}");
+    std::fs::remove_file(file).unwrap();
+}
+
+/// `config check` with these variables.
+fn checking(variables: &[(&str, &str)]) -> Command {
+    let mut check = command(variables);
+    check.args(["config", "check"]);
+    check
+}
+
+fn tempfile(text: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("api-keys-{}", ulid::Ulid::generate()));
+    std::fs::write(&path, text).unwrap();
+    path
 }

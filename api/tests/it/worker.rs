@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use shared::clock::Millis;
 use shared::model::{
-    Attempt, AttemptState, BillingMode, Event, InstanceId, Offer, PortMapping, ProviderFacts,
-    Reservation as Reserved, Status,
+    Attempt, AttemptState, BillingMode, Event, InstanceId, Offer, OperationState, PortMapping,
+    ProviderFacts, Reservation as Reserved, Status,
 };
 use shared::queue::{Delivery, Job, JobId, Queue, Reservation, Verdict, Write};
+use shared::store::Store;
 
 use crate::harness::Api;
 
@@ -46,6 +47,8 @@ pub(crate) fn webhook(event: &str) -> Job {
         url: "https://user:s3cret@hooks.example.com/s3cret?token=s3cret".to_owned(),
         body: r#"{"status":"ready"}"#.to_owned(),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 
@@ -76,8 +79,21 @@ pub(crate) async fn reserve(api: &Api, instance: &InstanceId, part: Reserved) {
     write_all(api, instance, writes).await;
 }
 
+/// Tells what became of the current operation of an instance, and its status with it.
+pub(crate) async fn end(api: &Api, instance: &str, status: Status, state: OperationState) {
+    let id: InstanceId = instance.parse().unwrap();
+    let store = Store::new(api.redis.clone(), api.config.redis.keys.clone());
+    let spec = store.record(&id).await.unwrap().unwrap().spec;
+    let ended = spec.operation().ended(state, None, Millis::now());
+    let writes = vec![
+        Write::Status(id.clone(), Box::new(status)),
+        Write::Operation(Box::new(ended)),
+    ];
+    write_all(api, &id, writes).await;
+}
+
 /// Reserves every due job, finishes all of them, and with that of `instance` writes this.
-async fn write_all(api: &Api, instance: &InstanceId, mut writes: Vec<Write>) {
+pub(crate) async fn write_all(api: &Api, instance: &InstanceId, mut writes: Vec<Write>) {
     let queue = queue(api);
     let job = Job::Reconcile {
         instance: instance.clone(),

@@ -32,6 +32,7 @@ fn request(route: Route, at: i64, body: String, status: Option<u16>) -> RequestR
         path: String::new(),
         query: format!("pageNum=1&name=nga-abc123-{ULID}"),
         body,
+        traceparent: None,
         status,
         route: Some(route),
         fault: None,

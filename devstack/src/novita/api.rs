@@ -44,6 +44,7 @@ fn arrive(core: &mut Core, request: &Request<Bytes>, route: Option<Route>) -> (T
         .map(|route| core.faults.draw(route))
         .unwrap_or_default();
     let fault = (!plan.names.is_empty()).then(|| plan.names.join("+"));
+    let traceparent = request.headers().get("traceparent");
     let ticket = core.log.open(RequestRecord {
         at: core.clock.now().unix_seconds(),
         real_ms: SimTime::real().unix_millis(),
@@ -51,6 +52,7 @@ fn arrive(core: &mut Core, request: &Request<Bytes>, route: Option<Route>) -> (T
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         body: String::from_utf8_lossy(request.body()).into_owned(),
+        traceparent: traceparent.and_then(|value| Some(value.to_str().ok()?.to_owned())),
         status: None,
         route,
         fault,

@@ -11,7 +11,7 @@ const MAX_RECORDS: usize = 100_000;
 /// All kept bodies together, bytes.
 const MAX_BODIES: usize = 128 << 20;
 
-/// One request. `Authorization`, and every other header, is never kept.
+/// One request. Of its headers only the trace is kept; `Authorization` never.
 #[derive(Debug, Clone, Serialize)]
 pub struct RequestRecord {
     /// Simulated Unix seconds of its arrival.
@@ -27,6 +27,8 @@ pub struct RequestRecord {
     pub query: String,
     /// The body as text.
     pub body: String,
+    /// The `traceparent` header.
+    pub traceparent: Option<String>,
     /// The status answered; `null` while there is no answer, and for ever after a hang-up.
     pub status: Option<u16>,
     /// The endpoint; `null` for an unknown path or method.
@@ -94,6 +96,7 @@ mod tests {
             path: "/".to_owned(),
             query: String::new(),
             body: body.to_owned(),
+            traceparent: None,
             status: None,
             route: None,
             fault: None,

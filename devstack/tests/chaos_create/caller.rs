@@ -34,7 +34,9 @@ impl Caller {
             body[member] = value.clone();
         }
         let request = self.http.post(format!("{api}/api/instances")).json(&body);
-        answer(request).await
+        // A repetition after a kill is told the first answer.
+        let key = format!("create-{name}");
+        answer(request.header("idempotency-key", key)).await
     }
 
     /// Wishes a start, stop or restart.

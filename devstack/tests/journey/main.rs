@@ -10,6 +10,7 @@ mod books;
 mod crash;
 mod create;
 mod drift;
+mod edge;
 mod failover;
 mod offers;
 mod options;

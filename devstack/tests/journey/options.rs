@@ -43,6 +43,7 @@ async fn everything_asked_for_reaches_the_provider_and_no_secret_stays(transport
             ("LOG_LEVEL".to_owned(), "debug".to_owned()),
             ("NODE_ENV".to_owned(), "production".to_owned()),
             ("WEBHOOK_ALLOW_HTTP".to_owned(), "true".to_owned()),
+            ("AUTH_DISABLED".to_owned(), "true".to_owned()),
         ],
         ..StackOptions::default()
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::ids::{EventId, InstanceId, OperationId};
 use super::phase::Phase;
@@ -39,7 +40,7 @@ pub struct Event {
 }
 
 /// From one phase to another, as callers see them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PhaseChange {
     /// The phase before.
     pub from: Phase,
@@ -48,7 +49,7 @@ pub struct PhaseChange {
 }
 
 /// What led to an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(
     tag = "kind",
     rename_all = "camelCase",
@@ -58,6 +59,7 @@ pub enum Cause {
     /// A caller asked for it.
     Operation {
         /// In this operation.
+        #[schema(value_type = String)]
         operation_id: OperationId,
     },
     /// The provider was looked at, or answered.
@@ -79,7 +81,7 @@ pub enum Cause {
 }
 
 /// Whose doing an event is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Actor {
     /// A caller of the API.
@@ -118,7 +120,7 @@ impl Cause {
 }
 
 /// The kinds of events, by the names that webhooks use as `type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum EventKind {
     /// An offer was chosen and is about to be ordered.
     #[serde(rename = "instance.offer_chosen")]
@@ -216,6 +218,9 @@ pub enum EventKind {
     /// The record was lost, and rebuilt from what the provider has.
     #[serde(rename = "record.rebuilt")]
     RecordRebuilt,
+    /// The record was taken over from the predecessor.
+    #[serde(rename = "record.imported")]
+    RecordImported,
 }
 
 impl EventKind {
@@ -255,6 +260,7 @@ impl EventKind {
             Self::Deleted => "instance.deleted",
             Self::OrphanSuspected => "orphan.suspected",
             Self::RecordRebuilt => "record.rebuilt",
+            Self::RecordImported => "record.imported",
         }
     }
 
@@ -293,6 +299,7 @@ impl EventKind {
             | Self::ReplacementBegun
             | Self::PhaseChanged
             | Self::RecordRebuilt
+            | Self::RecordImported
             | Self::Drifted => None,
         }
     }

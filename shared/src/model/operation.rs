@@ -1,12 +1,13 @@
 //! One request for change as its caller follows it: accepted now, finished by a worker later.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::ids::{InstanceId, OperationId};
 use crate::clock::Millis;
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OperationKind {
     /// Bring an instance into being.
@@ -33,7 +34,7 @@ impl OperationKind {
 }
 
 /// How far it got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OperationState {
     /// Accepted; a worker is at it or will be.
@@ -71,7 +72,7 @@ pub struct Operation {
 }
 
 /// A failure as callers read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// Stable, upper snake case.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::policy::AutoStop;
 
@@ -63,7 +64,7 @@ impl CreateOptions {
 }
 
 /// Which of several offers is the best.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Prefer {
     /// The cheapest, strictly.
@@ -85,7 +86,7 @@ impl Prefer {
 }
 
 /// A port of the instance that callers can reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublishedPort {
     /// 1 to 65535, except 2222 to 2224, which the provider keeps for itself.
     pub port: u16,
@@ -95,7 +96,7 @@ pub struct PublishedPort {
 }
 
 /// How a port is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PortKind {
     /// Through the provider's HTTPS proxy.
@@ -105,7 +106,8 @@ pub enum PortKind {
 }
 
 /// How the endpoints of a running instance are checked; what is absent is the worker's to decide.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = HealthCheckConfig)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HealthCheck {
     /// The only port to check, instead of all of them.

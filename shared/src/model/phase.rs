@@ -1,13 +1,14 @@
 //! The one word that callers see, as a pure function of what is wanted and what is known.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::policy::wanted;
 use super::spec::{Desired, Spec};
 use super::status::{AttemptState, Ending, ProviderFacts, Status};
 
 /// The public status of an instance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Accepted, being ordered, or pulling its image.
@@ -172,6 +173,7 @@ mod tests {
                 webhook_url: None,
                 health_check: None,
                 claim: None,
+                traceparent: None,
             },
             past_operations: Vec::new(),
         }

@@ -10,6 +10,7 @@ mod tests;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::decide::decide;
 use super::spec::{Desired, Spec};
@@ -17,7 +18,7 @@ use super::status::Status;
 use crate::clock::Millis;
 
 /// Why an instance is stopped that its caller wants to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StopReason {
     /// Nobody used it for too long.
@@ -119,7 +120,7 @@ impl Warnings {
 }
 
 /// What a caller asked for at create.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoStop {
     /// Whether it is stopped when it is idle; when it is not said, a time of its own says yes.

@@ -35,6 +35,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         webhook_url: None,
         health_check: None,
         claim: None,
+        traceparent: None,
     }
 }
 

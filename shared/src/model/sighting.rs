@@ -29,6 +29,10 @@ pub struct Sighting {
     pub gpu_num: u32,
     /// Root disk in GB.
     pub rootfs_size: u32,
+    /// Processor cores.
+    pub cpu_num: u32,
+    /// Memory in GB.
+    pub memory: u32,
     /// The image it runs.
     pub image_url: String,
     /// Price of one GPU for one hour in 1/100 000 US dollars, where the provider tells it.

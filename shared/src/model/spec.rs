@@ -1,6 +1,7 @@
 //! What a caller wants: written by the API alone.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::budget::Claim;
 use super::ids::{InstanceId, OperationId};
@@ -21,7 +22,7 @@ pub enum Desired {
 }
 
 /// How the GPU is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum BillingMode {
     /// Cheaper; the provider may take the machine back.
@@ -106,6 +107,9 @@ pub struct Request {
     /// What it takes of the deployment's budget, when there is one and it may cost money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
+    /// The trace that it belongs to (W3C `traceparent`), if its caller told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 impl Spec {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::budget::Reservation;
 use super::cost::Cost;
@@ -208,7 +209,7 @@ pub struct ProviderFacts {
 }
 
 /// One port as callers reach it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
     /// The port inside the instance.

@@ -187,6 +187,7 @@ impl Queue {
             self.keys.index(),
             self.keys.closed(),
             self.keys.budget(),
+            self.keys.feed(),
         ]);
         let mut args = vec![
             self.session.to_string(),

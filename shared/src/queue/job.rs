@@ -1,8 +1,10 @@
 //! What is enqueued: jobs, their ids and kinds.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::periodic::Periodic;
 use crate::clock::Millis;
@@ -95,7 +97,7 @@ impl JobKind {
 }
 
 /// How much a full queue lets others overtake a job; an empty one runs everything at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Saves money or data: never overtaken.
@@ -172,6 +174,12 @@ pub struct Delivery {
     /// Somebody asked for this delivery by hand; `None` for one that an event caused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
+    /// Headers of its receiver's own, sent beside ours; may be secret like the URL.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The trace that its event belongs to (W3C `traceparent`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// A delivery that somebody asked for.

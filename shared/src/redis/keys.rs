@@ -113,6 +113,24 @@ impl Keys {
         self.key("gone")
     }
 
+    /// STREAM the newest events of all instances, one entry per settlement that wrote any.
+    #[must_use]
+    pub fn feed(&self) -> String {
+        self.key("feed")
+    }
+
+    /// STRING what was asked and answered under an idempotency key, of which this is the digest; expires.
+    #[must_use]
+    pub fn answer(&self, key: &str) -> String {
+        self.key(&format!("answer:{key}"))
+    }
+
+    /// STRING requests that processes have taken of what this caller may ask; expires.
+    #[must_use]
+    pub fn rate(&self, who: &str) -> String {
+        self.key(&format!("rate:{who}"))
+    }
+
     /// HASH operation id → operation.
     #[must_use]
     pub fn ops(&self) -> String {
@@ -185,10 +203,40 @@ impl Keys {
         self.key("schema")
     }
 
+    /// HASH who changes the layout or imports at the moment; gone when nobody does. See `operator.lua`.
+    #[must_use]
+    pub fn operator(&self) -> String {
+        self.key("operator")
+    }
+
+    /// HASH key of the predecessor's → what became of it, or what was done about it by an import.
+    #[must_use]
+    pub fn imported(&self) -> String {
+        self.key("imported")
+    }
+
+    /// HASH how far the restore of a backup has come; gone when none is under way.
+    #[must_use]
+    pub fn loading(&self) -> String {
+        self.key("loading")
+    }
+
+    /// What all keys of the deployment begin with.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The channel that wakes a sleeping worker session: the name of the `idle` key and the session.
     #[must_use]
     pub fn wake_channel(&self, session: &str) -> String {
         format!("{}:{session}", self.idle())
+    }
+
+    /// The channel on which is told who changed: ids of instances, separated by spaces, or `@fleet`.
+    #[must_use]
+    pub fn changes_channel(&self) -> String {
+        self.key("changes")
     }
 
     /// The five keys that every queue script takes first, in this order.
@@ -216,5 +264,8 @@ mod tests {
             assert!(key.starts_with("novita_api:{0}:"), "{key}");
         }
         assert_eq!(keys.wake_channel("s1"), "novita_api:{0}:idle:s1");
+        // `queue.lua` makes it from the name of the `idle` key.
+        let changes = keys.queue()[3].replace("idle", "changes");
+        assert_eq!(keys.changes_channel(), changes);
     }
 }

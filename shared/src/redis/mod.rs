@@ -161,6 +161,14 @@ impl Redis {
             .collect()
     }
 
+    /// The same, each command with its own answer or error.
+    pub async fn each(
+        &self,
+        commands: &[Command],
+    ) -> Result<Vec<Result<Reply, ServerError>>, RedisError> {
+        self.attempt(commands, Repeat::Harmless).await
+    }
+
     /// Runs a script by its SHA-1, sending its text when the server does not have it. Every script
     /// answers with the commands it cost, which are counted, and its result, which is returned.
     pub async fn script(

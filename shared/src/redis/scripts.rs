@@ -83,8 +83,24 @@ scripts! {
     PRUNE = "prune" ["queue.lua", "prune.lua"];
     /// Pauses a kind of job, or lets it go on.
     PAUSE = "pause" ["queue.lua", "pause.lua"];
+    /// Takes, keeps and leaves the lock under which an operator writes.
+    OPERATOR = "operator" ["operator.lua"];
+    /// Moves from one layout to another.
+    LAYOUT = "layout" ["fence.lua", "layout.lua"];
+    /// Writes down which instances records hold.
+    HOLD = "hold" ["fence.lua", "hold.lua"];
+    /// Writes a batch of a backup.
+    LOAD = "load" ["fence.lua", "load.lua"];
+    /// Writes what was the predecessor's.
+    IMPORT = "import" ["queue.lua", "import.lua"];
+    /// Takes that back.
+    UNIMPORT = "unimport" ["queue.lua", "budget.lua", "unimport.lua"];
     /// Notes that an instance was used.
     TOUCH = "touch" ["touch.lua"];
+    /// Replaces what is remembered under an idempotency key.
+    RECALL = "recall" ["recall.lua"];
+    /// Takes a part of what a caller may ask.
+    RATE = "rate" ["rate.lua"];
     /// Paces the calls to the provider.
     PACE = "pace" ["pace.lua"];
 }

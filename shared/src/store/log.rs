@@ -5,7 +5,7 @@ use crate::model::{Event, InstanceId, Rate};
 use crate::redis::{Command, Repeat};
 
 /// Events that are kept of an instance: the newest, as many as `settle.lua` leaves.
-const EVENTS_KEPT: usize = 500;
+pub const EVENTS_KEPT: usize = 500;
 
 impl Store {
     /// Events of an instance from number `after` + 1 on, oldest first, `limit` at most; the log keeps

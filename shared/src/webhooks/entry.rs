@@ -1,6 +1,9 @@
 //! One line of the log of deliveries.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Millis;
 use crate::model::EventId;
@@ -16,6 +19,9 @@ pub struct Entry {
     pub url: String,
     /// The exact body.
     pub body: String,
+    /// Headers of its receiver's own; may be secret like the URL.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// Who wanted it, if not an event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
@@ -42,7 +48,8 @@ pub struct Entry {
 }
 
 /// What became of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(as = DeliveryFate)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
     /// The receiver has it.
@@ -107,6 +114,8 @@ impl Entry {
             event_id: self.event_id,
             url: self.url,
             body: self.body,
+            headers: self.headers,
+            traceparent: None,
             asked: Some(asked),
         })
     }

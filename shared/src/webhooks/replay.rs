@@ -1,6 +1,6 @@
 //! Doing deliveries over, by hand.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 
@@ -122,6 +122,8 @@ pub fn ping(url: String, now: Millis) -> (EventId, Job) {
         event_id: event.clone(),
         url,
         body: body.to_string(),
+        headers: BTreeMap::new(),
+        traceparent: None,
         asked: Some(Asked {
             at: now,
             purpose: Purpose::Test,

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::entry::{Entry, Fate};
 use super::log::LogPage;
@@ -12,7 +13,8 @@ use crate::model::EventId;
 use crate::queue::Purpose;
 
 /// One page of the log, newest first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Deliveries)]
 pub struct LogView {
     /// Its lines.
     pub deliveries: Vec<EntryView>,
@@ -22,12 +24,14 @@ pub struct LogView {
 }
 
 /// One line of the log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 #[serde(rename_all = "camelCase")]
 pub struct EntryView {
     /// Its number, by which it is shown and replayed.
     pub id: u64,
     /// The event: `webhook-id`.
+    #[schema(value_type = String)]
     pub event_id: EventId,
     /// The event's type, if its body has one.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -41,6 +45,7 @@ pub struct EntryView {
     /// `auto`, `replay` or `test`.
     pub trigger: &'static str,
     /// When it ended, ISO 8601.
+    #[schema(format = DateTime)]
     pub at: String,
     /// Which attempt it was.
     pub attempt: u32,
@@ -55,6 +60,7 @@ pub struct EntryView {
     /// How long it took in all.
     pub duration_ms: u64,
     /// When the next attempt is due, ISO 8601.
+    #[schema(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<String>,
     /// The receiver may have had it before, because a worker vanished with it.
@@ -65,7 +71,8 @@ pub struct EntryView {
 }
 
 /// What a replay of a range came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Replayed)]
 pub struct ReplayedView {
     /// Deliveries that are due.
     pub replayed: usize,
@@ -74,10 +81,12 @@ pub struct ReplayedView {
 }
 
 /// A delivery that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WebhookSent)]
 #[serde(rename_all = "camelCase")]
 pub struct SentView {
     /// By which to find it in the log.
+    #[schema(value_type = String)]
     pub event_id: EventId,
 }
 
@@ -147,6 +156,7 @@ mod tests {
             event_id: "msg_1".parse().unwrap(),
             url: "https://u:s3cret@h.example:8443/s3cret?k=s3cret".into(),
             body: r#"{"type":"instance.ready","data":{"instanceId":"inst_1"}}"#.into(),
+            headers: std::collections::BTreeMap::new(),
             asked: None,
             at: Millis(1_795_379_156_475),
             attempt: 2,

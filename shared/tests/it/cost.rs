@@ -6,9 +6,10 @@ use shared::model::{Claim, Desired, EnvVar, OperationKind, Rate, Spec, Status};
 use shared::queue::{
     BATCH, Job, JobId, JobKind, JobState, Queue, QueueAdmin, QueueStats, Scope, Verdict,
 };
-use shared::store::Accepted;
+use shared::store::{Accepted, Claimed, Memo, Promise};
 
 use crate::meter::{cost, held, hold, jobs, pass_time, session, wake_all};
+use crate::recall::answered;
 use crate::rig::{LONG_LEASE, Rig, Trouble};
 use crate::things::{
     HOUR, conclude, dead, failed, instance, request, reserve, settle, spec, take, webhook,
@@ -23,6 +24,7 @@ over_both_transports!(alone:
     extending_and_checkpoints_cost_what_their_headers_declare,
     administration_costs_what_its_headers_declare,
     pausing_costs_what_its_headers_declare,
+    remembering_answers_costs_what_its_headers_declare,
     f27_a_look_of_an_idle_worker_costs_three_commands,
 );
 
@@ -81,7 +83,7 @@ async fn accepting_costs_what_its_header_declares(rig: Rig) {
         key: "A".into(),
         value: "b".into(),
     }];
-    let (billed, _) = cost(&rig, sealing.create_with_envs(&secretive, &envs)).await;
+    let (billed, _) = cost(&rig, sealing.create_once(&secretive, &envs, None)).await;
     assert_eq!(billed, 9 + 1, "a new instance with variables");
     let (billed, taken) = cost(&rig, store.create(&self::spec("alpha"))).await;
     assert_eq!(taken.unwrap(), Accepted::NameTaken(spec.id.to_string()));
@@ -109,6 +111,47 @@ async fn accepting_costs_what_its_header_declares(rig: Rig) {
     let (billed, accepted) = cost(&rig, store.change(&record, &gone)).await;
     assert_eq!(accepted.unwrap(), Accepted::Yes);
     assert_eq!(billed, 11, "a change of an instance whose job waits");
+}
+
+async fn remembering_answers_costs_what_its_headers_declare(rig: Rig) {
+    let store = rig.store();
+    store.create(&spec("warm")).await.unwrap();
+    let warm = Memo::new("warm".to_owned(), "asked".to_owned());
+    store.claim(&warm, HOUR).await.unwrap();
+    let promise = |key: &str| Promise {
+        memo: Memo::new(key.to_owned(), "asked".to_owned()),
+        answer: answered("{}"),
+    };
+    let create = async |name: &str, key: &str| {
+        let (spec, promise) = (spec(name), promise(key));
+        let (billed, _) = cost(&rig, store.create_once(&spec, &[], Some(&promise))).await;
+        billed
+    };
+    assert_eq!(create("alpha", "k1").await, 9 + 2, "a new instance");
+    assert_eq!(create("alpha", "k2").await, 5 + 1, "a taken name");
+    let other = Promise {
+        answer: answered("other"),
+        ..promise("k1")
+    };
+    let beta = spec("beta");
+    let known = store.create_once(&beta, &[], Some(&other));
+    assert_eq!(cost(&rig, known).await.0, 3, "a known key");
+
+    let memo = Memo::new("k3".to_owned(), "asked".to_owned());
+    assert_eq!(cost(&rig, store.recall(&memo)).await.0, 1, "a look");
+    let (billed, claimed) = cost(&rig, store.claim(&memo, HOUR)).await;
+    assert_eq!(billed, 3, "a claim");
+    let Claimed::Ours(claim) = claimed.unwrap() else {
+        panic!("not ours");
+    };
+    assert_eq!(
+        cost(&rig, store.claim(&memo, HOUR)).await.0,
+        2,
+        "a claim too late"
+    );
+    let answer = answered("{}");
+    let kept = store.keep(claim, &answer);
+    assert_eq!(cost(&rig, kept).await.0, 3, "a kept answer");
 }
 
 async fn reserving_budget_costs_what_its_header_declares(rig: Rig) {

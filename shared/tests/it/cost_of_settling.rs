@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::model::{BillingMode, Offer, Rate, Reservation};
-use shared::queue::{BATCH, Hash, Settlement, Verdict, Write};
+use shared::queue::{BATCH, Hash, Verdict, Write};
 use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
@@ -119,13 +119,17 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     let cases: Vec<(&str, u64, Vec<Write>)> = vec![
         ("nothing", 0, vec![]),
         ("a status", 1, vec![status()]),
-        ("an operation", 1, vec![operation()]),
+        ("an operation", 1 + 1, vec![operation()]),
         (
             "several statuses and operations",
-            2,
+            2 + 1,
             vec![status(), operation(), status(), operation()],
         ),
-        ("three events", 6, vec![logged(1), logged(2), logged(3)]),
+        (
+            "three events",
+            6 + 1 + 1,
+            vec![logged(1), logged(2), logged(3)],
+        ),
         ("a closed instance", 2, vec![Write::Close(spec.id.clone())]),
         ("a name", 2, vec![release_name()]),
         (
@@ -192,10 +196,9 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     for (number, (what, own, writes)) in cases.into_iter().enumerate() {
         let job = hold(&session, &format!("w{number}-"), 1).await.remove(0);
         wake_all(&rig).await;
-        let settlement: Vec<Settlement> = vec![job.settle(Verdict::Done, writes)];
-        let (billed, applied) = cost(&rig, settle(&session, settlement)).await;
-        assert_eq!(applied, [true]);
-        assert_eq!(billed, 3 + 3 + 1 + own, "{what}");
+        let settled = settle(&session, vec![job.settle(Verdict::Done, writes)]);
+        let (billed, applied) = cost(&rig, settled).await;
+        assert_eq!((billed, applied), (3 + 3 + 1 + own, vec![true]), "{what}");
     }
 }
 

@@ -29,7 +29,7 @@ fn envs() -> Vec<EnvVar> {
 
 async fn variables_are_stored_encrypted_with_the_spec_and_forgotten_at_the_end(rig: Rig) {
     let (store, spec) = (store(&rig), spec("alpha"));
-    let accepted = store.create_with_envs(&spec, &envs()).await.unwrap();
+    let accepted = store.create_once(&spec, &envs(), None).await.unwrap();
     assert_eq!(accepted, Accepted::Yes);
     assert_eq!(store.envs(&spec.id).await.unwrap(), envs());
     let stored = rig.ask(["HGET", &rig.keys.envs(), spec.id.as_str()]).await;
@@ -59,7 +59,7 @@ async fn variables_are_stored_encrypted_with_the_spec_and_forgotten_at_the_end(r
 async fn a_refused_create_stores_no_variables(rig: Rig) {
     let (store, first, second) = (store(&rig), spec("alpha"), spec("alpha"));
     store.create(&first).await.unwrap();
-    let refused = store.create_with_envs(&second, &envs()).await.unwrap();
+    let refused = store.create_once(&second, &envs(), None).await.unwrap();
     assert_eq!(refused, Accepted::NameTaken(first.id.to_string()));
     let kept = rig.ask(["EXISTS", &rig.keys.envs()]).await;
     assert_eq!(kept.int().unwrap(), 0);
@@ -68,7 +68,7 @@ async fn a_refused_create_stores_no_variables(rig: Rig) {
 async fn without_a_key_nothing_is_stored(rig: Rig) {
     let (store, spec) = (rig.store(), spec("alpha"));
     assert!(!store.can_keep_envs());
-    let error = store.create_with_envs(&spec, &envs()).await.unwrap_err();
+    let error = store.create_once(&spec, &envs(), None).await.unwrap_err();
     assert!(matches!(error, StoreError::NoEnvsKey), "{error}");
     assert_eq!(store.record(&spec.id).await.unwrap(), None);
 }
@@ -76,7 +76,7 @@ async fn without_a_key_nothing_is_stored(rig: Rig) {
 async fn variables_of_a_create_whose_reply_is_lost_are_stored_once(rig: Rig) {
     let (store, spec) = (store(&rig), spec("alpha"));
     rig.arm(Trouble::LostReply, "EVALSHA");
-    let accepted = store.create_with_envs(&spec, &envs()).await.unwrap();
+    let accepted = store.create_once(&spec, &envs(), None).await.unwrap();
     assert_eq!(accepted, Accepted::Yes);
     assert_eq!(store.envs(&spec.id).await.unwrap(), envs());
 }

@@ -210,6 +210,11 @@ async fn looks_and_restored_records_cost_what_their_headers_declare(rig: Rig) {
         ..Changes::default()
     };
     assert_eq!(commit(&pass.token, gone).await, 4 + 3, "removed");
+    let over = Changes {
+        report: Some(PassReport::default()),
+        ..Changes::default()
+    };
+    assert_eq!(commit(&pass.token, over).await, 4 + 1 + 1, "it is over");
     let records = rig.store();
     let warm = spec("warm");
     let status = Status::default();

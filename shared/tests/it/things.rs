@@ -30,6 +30,7 @@ pub(crate) fn delivery(event: &str) -> Entry {
         event_id: event.parse().unwrap(),
         url: "https://hooks.example.com/s3cret".into(),
         body: r#"{"type":"instance.ready"}"#.into(),
+        headers: std::collections::BTreeMap::new(),
         asked: None,
         at: Millis(1_000),
         attempt: 1,
@@ -49,6 +50,8 @@ pub(crate) fn webhook(name: &str) -> Job {
         url: "https://example.com/hook".into(),
         body: r#"{"text":"naïve 🚀 \"quoted\""}"#.into(),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 
@@ -75,6 +78,7 @@ pub(crate) fn request(kind: OperationKind) -> Request {
         webhook_url: None,
         health_check: None,
         claim: None,
+        traceparent: None,
     }
 }
 

@@ -106,6 +106,8 @@ fn job(orders: &Orders, number: usize) -> anyhow::Result<Job> {
         url: "https://example.com/hook".to_owned(),
         body: orders.payload(number),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     }))
 }
 

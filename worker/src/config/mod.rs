@@ -25,9 +25,11 @@ use self::webhook::WebhookArgs;
 use crate::fleet_cli::FleetCommand;
 use crate::queue_cli::QueueArgs;
 
+const DEFAULT_METRICS_PORT: u16 = 9465;
+
 /// Drives the provider and delivers webhooks for the Novita GPU Instance API
 #[derive(Debug, Parser)]
-#[command(name = "novita-worker", version)]
+#[command(name = "novita-worker", version = shared::VERSION)]
 pub struct Cli {
     /// What to do instead of working
     #[command(subcommand)]
@@ -47,6 +49,9 @@ pub enum CliCommand {
     /// Look at the passes over the provider's instances; needs the settings of Redis only
     #[command(subcommand)]
     Fleet(FleetCommand),
+    /// Ask the running process whether it is ready: exit code 0, or 1 and why not. Needs its `HOST` and
+    /// `METRICS_PORT` only
+    Healthcheck,
 }
 
 #[derive(Debug, clap::Args)]
@@ -163,6 +168,13 @@ impl Cli {
         (reader.finish(config), effective)
     }
 
+    /// Reads and checks only what every process is told.
+    pub fn read_common(&self) -> Result<Common, ConfigError> {
+        let mut reader = Reader::default();
+        let common = self.args.common.read(&mut reader, DEFAULT_METRICS_PORT);
+        reader.finish(Some(common))
+    }
+
     /// Reads and checks only which Redis, for commands that need nothing else.
     pub fn read_redis(&self) -> Result<RedisConfig, ConfigError> {
         let mut reader = Reader::default();
@@ -173,7 +185,7 @@ impl Cli {
 
 impl WorkerArgs {
     fn read(&self, reader: &mut Reader) -> Option<WorkerConfig> {
-        let common = self.common.read(reader, 9465);
+        let common = self.common.read(reader, DEFAULT_METRICS_PORT);
         let redis = self.redis.read(reader);
         let api_key = self.api_key(reader);
         let base_url = reader.url(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sha2::{Digest, Sha256};
 use shared::clock::Millis;
-use shared::fleet::{Entry, Remembered};
+use shared::fleet::{Entry, Remembered, foreign_field};
 use shared::model::{InstanceId, ProviderFacts, Sighting};
 
 use crate::novita::Instance;
@@ -39,6 +39,8 @@ pub(super) fn sighting(instance: &Instance, now: Millis) -> Sighting {
         billing_mode: instance.billing_mode.as_str().to_owned(),
         gpu_num: instance.gpu_num,
         rootfs_size: instance.rootfs_size,
+        cpu_num: instance.cpu_num,
+        memory: instance.memory,
         image_url: instance.image_url.clone(),
         unit_price: instance.instance_price.map(|price| price.0),
         created_at: instance.created_at.and_then(positive),
@@ -66,7 +68,7 @@ impl Picture {
             let holder = remembered.bound.get(&sighting.provider_id).cloned();
             let field = match holder.or(owner) {
                 Some(instance) => instance.to_string(),
-                None => format!("x:{}", sighting.provider_id),
+                None => foreign_field(&sighting.provider_id),
             };
             picture.fields.entry(field).or_default().push(sighting);
         }

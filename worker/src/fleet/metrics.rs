@@ -43,7 +43,24 @@ pub(crate) fn describe() {
         "sweep_alarms_total",
         "What somebody should look at, by alarm"
     );
+    // A counter that begins with its first event cannot be seen to rise.
+    counter!("fleet_incomplete_passes_total").increment(0);
+    for alarm in ALARMS {
+        counter!("sweep_alarms_total", "alarm" => alarm).increment(0);
+    }
+    for action in ["rebuild", "stop", "delete"] {
+        counter!("sweep_actions_total", "action" => action, "outcome" => "done").increment(0);
+    }
 }
+
+const ALARMS: [&str; 6] = [
+    "empty_list",
+    "repeated_id",
+    "recovery_entered",
+    "recovery_completed",
+    "breaker_tripped",
+    "look_alikes",
+];
 
 pub(super) fn passed(took: Duration) {
     histogram!("fleet_pass_duration_seconds").record(took);

@@ -77,6 +77,17 @@ pub struct Pages<T> {
     seen: Vec<T>,
     ids: HashSet<String>,
     total: Option<u64>,
+    /// What is read all the same although the list changes meanwhile.
+    moving: Option<Moving>,
+}
+
+/// A list that is read to its end however it changes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moving {
+    has_changed: bool,
+    /// Instances that were shown, and those of the first page.
+    shown: u64,
+    page: u64,
 }
 
 impl<T> Pages<T> {
@@ -92,6 +103,17 @@ impl<T> Pages<T> {
             seen: Vec::new(),
             ids: HashSet::new(),
             total: None,
+            moving: None,
+        }
+    }
+
+    /// The same of a list that is expected to change while it is read. It is read to its end; of what leaves it
+    /// meanwhile, others may be missed that moved up into a page that was read already.
+    #[must_use]
+    pub fn moving(query: ListQuery) -> Self {
+        Self {
+            moving: Some(Moving::default()),
+            ..Self::new(query)
         }
     }
 
@@ -141,10 +163,15 @@ impl<T> Pages<T> {
         let said_empty = page.instances.as_ref().is_some_and(Vec::is_empty);
         // An empty list that was sent as such states its total.
         let total = page.total.or(said_empty.then_some(self.seen.len() as u64));
-        if self.total.is_some() && total.is_some() && self.total != total {
-            return Err(Gap::Changed);
+        let has_changed = self.total.is_some() && total.is_some() && self.total != total;
+        match &mut self.moving {
+            Some(moving) => {
+                moving.has_changed |= has_changed;
+                self.total = total.or(self.total);
+            }
+            None if has_changed => return Err(Gap::Changed),
+            None => self.total = self.total.or(total),
         }
-        self.total = self.total.or(total);
         let instances = page.instances.unwrap_or_default();
         let (before, came) = (self.seen.len(), instances.len());
         for instance in instances {
@@ -154,6 +181,9 @@ impl<T> Pages<T> {
             if self.ids.insert(instance.id.clone()) {
                 self.seen.push(keep(instance));
             }
+        }
+        if let Some(moving) = &mut self.moving {
+            return Ok(moving.is_last(came as u64, self.total));
         }
         let new = self.seen.len() - before;
         if new > 0 && new < came {
@@ -166,11 +196,23 @@ impl<T> Pages<T> {
     }
 
     fn prove(&self) -> Result<(), Gap> {
+        if self.moving.is_some_and(|moving| moving.has_changed) {
+            return Err(Gap::Changed);
+        }
         let (seen, total) = (self.seen.len() as u64, self.total.ok_or(Gap::NoTotal)?);
         if seen == total {
             Ok(())
         } else {
             Err(Gap::Count { seen, total })
         }
+    }
+}
+
+impl Moving {
+    /// Whether a page of so many was the last.
+    fn is_last(&mut self, came: u64, total: Option<u64>) -> bool {
+        self.page = self.page.max(came);
+        self.shown += came;
+        came < self.page || came == 0 || total.is_some_and(|total| self.shown >= total)
     }
 }

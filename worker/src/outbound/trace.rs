@@ -2,6 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+tokio::task_local! {
+    static CURRENT: CallContext;
+}
+
 /// Trace headers passed on with a call. The default passes none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallContext {
@@ -12,6 +16,16 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// What the work at hand was called for; nothing outside of any scope.
+    pub(crate) fn current() -> Self {
+        CURRENT.try_with(Self::clone).unwrap_or_default()
+    }
+
+    /// Does work for this.
+    pub(crate) async fn scope<T>(self, work: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, work).await
+    }
+
     /// Adds the headers that are set; a value that cannot be a header is left out, because losing
     /// a trace is better than losing the call.
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {

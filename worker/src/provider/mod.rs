@@ -60,7 +60,6 @@ pub struct Provider<N> {
     novita: N,
     gate: Gate,
     health: ProviderHealth,
-    context: CallContext,
 }
 
 /// The right to order one instance now: a token that is paid for, and a breaker that lets it pass.
@@ -74,7 +73,6 @@ impl<N: Novita> Provider<N> {
             novita,
             gate: Gate::new(pace, health.clone()),
             health,
-            context: CallContext::default(),
         }
     }
 
@@ -116,7 +114,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::clusters`], or the call was held back.
     pub async fn clusters(&self) -> Result<Vec<Cluster>, NovitaError> {
-        let call = self.novita.clusters(&self.context);
+        let context = CallContext::current();
+        let call = self.novita.clusters(&context);
         self.call(Operation::CLUSTERS, call).await
     }
 
@@ -125,7 +124,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::products`], or the call was held back.
     pub async fn products(&self, query: &ProductQuery) -> Result<Vec<Product>, NovitaError> {
-        let call = self.novita.products(query, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.products(query, &context);
         self.call(Operation::PRODUCTS, call).await
     }
 
@@ -134,7 +134,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::template`], or the call was held back.
     pub async fn template(&self, id: &str) -> Result<Template, NovitaError> {
-        let call = self.novita.template(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.template(id, &context);
         self.call(Operation::TEMPLATE, call).await
     }
 
@@ -143,7 +144,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::registry_auths`], or the call was held back.
     pub async fn registry_auths(&self) -> Result<Vec<RegistryAuth>, NovitaError> {
-        let call = self.novita.registry_auths(&self.context);
+        let context = CallContext::current();
+        let call = self.novita.registry_auths(&context);
         self.call(Operation::REGISTRY_AUTHS, call).await
     }
 
@@ -165,7 +167,8 @@ impl<N: Novita> Provider<N> {
         permit: CreatePermit,
         request: &CreateRequest,
     ) -> Result<ProviderId, NovitaError> {
-        let call = self.novita.create(request, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.create(request, &context);
         self.send(Operation::CREATE, permit.0, call).await
     }
 
@@ -174,7 +177,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::get`], or the call was held back.
     pub async fn get(&self, id: &ProviderId) -> Result<Instance, NovitaError> {
-        let call = self.novita.get(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.get(id, &context);
         self.call(Operation::GET, call).await
     }
 
@@ -183,7 +187,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::start`], or the call was held back.
     pub async fn start(&self, id: &ProviderId) -> Result<(), NovitaError> {
-        let call = self.novita.start(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.start(id, &context);
         self.call(Operation::START, call).await
     }
 
@@ -192,7 +197,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::stop`], or the call was held back.
     pub async fn stop(&self, id: &ProviderId) -> Result<(), NovitaError> {
-        let call = self.novita.stop(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.stop(id, &context);
         self.call(Operation::STOP, call).await
     }
 
@@ -201,7 +207,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::restart`], or the call was held back.
     pub async fn restart(&self, id: &ProviderId) -> Result<(), NovitaError> {
-        let call = self.novita.restart(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.restart(id, &context);
         self.call(Operation::RESTART, call).await
     }
 
@@ -210,7 +217,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::migrate`], or the call was held back.
     pub async fn migrate(&self, id: &ProviderId) -> Result<(), NovitaError> {
-        let call = self.novita.migrate(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.migrate(id, &context);
         self.call(Operation::MIGRATE, call).await
     }
 
@@ -219,7 +227,8 @@ impl<N: Novita> Provider<N> {
     /// # Errors
     /// Those of [`Novita::delete`], or the call was held back.
     pub async fn delete(&self, id: &ProviderId) -> Result<(), NovitaError> {
-        let call = self.novita.delete(id, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.delete(id, &context);
         self.call(Operation::DELETE, call).await
     }
 
@@ -256,14 +265,14 @@ impl<N: Novita> Provider<N> {
         }
     }
 
-    /// The same, unless there are more than `most`: `None` then.
+    /// The same of a list that changes while it is read, unless there are more than `most`: `None` then.
     pub(crate) async fn list_few<T>(
         &self,
         query: ListQuery,
         most: u64,
         mut keep: impl FnMut(Instance) -> T,
     ) -> Option<Listing<T>> {
-        let mut pages = Pages::new(query);
+        let mut pages = Pages::moving(query);
         loop {
             let page = self.page(pages.query()).await;
             if let Some(listing) = pages.take(page, &mut keep) {
@@ -276,7 +285,8 @@ impl<N: Novita> Provider<N> {
     }
 
     async fn page(&self, query: &ListQuery) -> Result<InstancePage, NovitaError> {
-        let call = self.novita.list(query, &self.context);
+        let context = CallContext::current();
+        let call = self.novita.list(query, &context);
         self.call(Operation::LIST, call).await
     }
 }

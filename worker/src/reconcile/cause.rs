@@ -57,6 +57,7 @@ pub(super) fn of(kind: EventKind, spec: &Spec, status: &Status) -> Cause {
         | EventKind::Failed
         | EventKind::OrphanSuspected
         | EventKind::RecordRebuilt
+        | EventKind::RecordImported
         | EventKind::Deleted => provider(status),
     }
 }

@@ -164,6 +164,7 @@ mod tests {
             webhook_url: None,
             health_check: None,
             claim: None,
+            traceparent: None,
         };
         spec.wanting(desired, request)
     }

@@ -18,6 +18,7 @@ use shared::queue::{Hash, Verdict, Write};
 use super::cause;
 use super::notify::Notifier;
 use super::ties::held;
+use crate::metrics;
 
 /// When the instance is to be looked at next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,6 +241,7 @@ impl<'a> Draft<'a> {
             .take_if(|operation| pending(operation))
         {
             let ended = operation.ended(state, error, self.now);
+            metrics::operation_ended(&ended);
             self.writes.push(Write::Operation(Box::new(ended.clone())));
             self.status.operation = Some(ended);
         }
@@ -281,6 +283,8 @@ impl<'a> Draft<'a> {
     /// What the step came to, for the queue.
     pub(super) fn finish(mut self, next: Next) -> (Verdict, Vec<Write>) {
         if next != Next::Abandoned {
+            let operation = self.status.operation.as_ref();
+            operation.inspect(|it| metrics::operation_seen(it, self.now));
             self.account();
             self.keep_bound();
             self.keep_watch(next);

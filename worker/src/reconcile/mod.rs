@@ -48,7 +48,7 @@ use crate::catalog::Catalog;
 use crate::config::ReconcileConfig;
 use crate::marker::Marker;
 use crate::novita::Novita;
-use crate::outbound::Outbound;
+use crate::outbound::{CallContext, Outbound};
 use crate::provider::Provider;
 
 /// Before a record that Redis did not hand out is read again.
@@ -119,7 +119,11 @@ impl<N: Novita> Reconciler<N> {
                 instance,
                 began_with: scene.record.stored_status.as_deref(),
             };
-            self.step(&scene, &lease, now).await
+            let context = CallContext {
+                traceparent: scene.record.spec.request.traceparent.clone(),
+                ..CallContext::default()
+            };
+            context.scope(self.step(&scene, &lease, now)).await
         };
         FailPoint::StepTaken.reached();
         job.settle(verdict, writes)
@@ -221,6 +225,7 @@ pub(crate) mod testing {
                 webhook_url: None,
                 health_check: None,
                 claim: None,
+                traceparent: None,
             },
             past_operations: Vec::new(),
         }

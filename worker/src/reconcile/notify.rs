@@ -1,5 +1,7 @@
 //! Turns an event into the webhook that tells it. The body is made once, here, and sent as it is.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use shared::clock::Millis;
 use shared::model::{Event, EventId, EventKind, InstanceId, Spec, Status};
@@ -49,6 +51,7 @@ impl Notifier {
             kind: event.kind.as_str(),
             at: event.at,
             sequence: status.notices,
+            traceparent: spec.request.traceparent.as_ref(),
         };
         Some(self.job(url, &head, payload))
     }
@@ -79,6 +82,7 @@ impl Notifier {
             kind: kind.as_str(),
             at,
             sequence: 0,
+            traceparent: None,
         };
         Some(self.job(url, &head, payload))
     }
@@ -104,6 +108,7 @@ impl Notifier {
             kind: ENDPOINT_DISABLED,
             at,
             sequence: 0,
+            traceparent: None,
         };
         Some(self.job(url, &head, payload))
     }
@@ -124,6 +129,8 @@ impl Notifier {
             url,
             body: body.to_string(),
             asked: None,
+            headers: BTreeMap::new(),
+            traceparent: head.traceparent.cloned(),
         })
     }
 }
@@ -134,6 +141,7 @@ struct Head<'a> {
     kind: &'a str,
     at: Millis,
     sequence: u64,
+    traceparent: Option<&'a String>,
 }
 
 /// The predecessor's flat members, with `eventId` and `sequence` added.

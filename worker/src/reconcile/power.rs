@@ -55,7 +55,7 @@ impl<N: Novita> Reconciler<N> {
             draft.boot_failed(failure("STARTUP_TIMEOUT", message));
             return Next::In(self.config.poll_slow);
         }
-        match self.ask(draft, &id).await {
+        match self.look_at_boot(draft, &id).await {
             Ok(facts) => {
                 draft.progress();
                 self.boot_seen(draft, lease, &id, facts).await

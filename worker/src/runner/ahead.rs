@@ -12,6 +12,8 @@ use shared::clock::Millis;
 use shared::queue::{BATCH, Reservation};
 use tokio::time::Instant;
 
+use super::exchange::BESIDE;
+
 /// Who holds jobs ahead starts them within so many calls' time.
 const CALLS_AHEAD: u32 = 2;
 /// A call of any length settles or reserves so many jobs at once.
@@ -74,6 +76,17 @@ impl Ahead {
         let on_its_way = self.shortest_call / 2;
         let jobs = on_its_way.as_nanos() / PER_JOB.as_nanos();
         (jobs as usize).clamp(SMALL_BATCH, BATCH)
+    }
+
+    /// How many calls may be on their way beside the first: one, so that Redis works while we do; and one
+    /// more where it would have nothing to do all the same, since it is so far away.
+    pub(super) fn calls_beside(&self) -> usize {
+        let busy = PER_JOB * self.batch() as u32;
+        if self.shortest_call > busy + busy / 2 {
+            BESIDE
+        } else {
+            1
+        }
     }
 
     /// A handler took this long.
@@ -160,6 +173,16 @@ mod tests {
             far.called(50 * CALL);
         }
         assert_eq!(depth(&far, 1000), 4 * BATCH);
+    }
+
+    #[test]
+    fn a_third_call_is_for_a_redis_that_is_far_away() {
+        let mut ahead = Ahead::default();
+        assert_eq!(ahead.calls_beside(), 1);
+        for (call, beside) in [(20 * CALL, BESIDE), (CALL / 4, 1)] {
+            ahead.called(call);
+            assert_eq!(ahead.calls_beside(), beside, "{call:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Calls to the queue, sent until they are answered, while jobs go on.
 //!
 //! There is one call on its way at a time. Only while half a batch more has finished, another one goes
-//! beside it, under a session of its own, since each session has one last request that can be repeated.
+//! beside it, and a third where Redis is far away; each under a session of its own, since each session has
+//! one last request that can be repeated.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -52,11 +53,14 @@ pub(super) enum Answer {
     },
 }
 
+/// Calls that may be on their way beside the first.
+pub(super) const BESIDE: usize = 2;
+
 /// Calls on their way.
 #[derive(Default)]
 pub(super) struct OnTheWay {
     main: Option<Sending>,
-    beside: Option<Sending>,
+    beside: [Option<Sending>; BESIDE],
     /// Jobs that they ask for.
     asked: usize,
 }
@@ -67,13 +71,15 @@ impl OnTheWay {
         self.main.is_none()
     }
 
-    /// A call may be sent beside another one.
-    pub(super) fn is_free_beside(&self) -> bool {
-        self.main.is_some() && self.beside.is_none()
+    /// Where a call may be sent beside another one, if at most so many are to be.
+    pub(super) fn free_beside(&self, most: usize) -> Option<usize> {
+        let mut lanes = self.beside.iter().take(most);
+        let free = lanes.position(Option::is_none);
+        free.filter(|_| self.main.is_some())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.main.is_none() && self.beside.is_none()
+        self.main.is_none() && self.beside.iter().all(Option::is_none)
     }
 
     /// Jobs that are asked for.
@@ -83,9 +89,11 @@ impl OnTheWay {
 
     /// The next answer, and whether it is that of a call beside; for ever pending when there is none.
     pub(super) async fn answer(&mut self) -> (Answer, bool) {
+        let [one, other] = &mut self.beside;
         let (answer, is_beside) = tokio::select! {
             answer = of(&mut self.main) => (answer, false),
-            answer = of(&mut self.beside) => (answer, true),
+            answer = of(one) => (answer, true),
+            answer = of(other) => (answer, true),
         };
         let (Answer::Exchanged { count, .. } | Answer::GivenUp { count }) = &answer;
         self.asked -= count;
@@ -118,12 +126,13 @@ impl<H: Handler> Runner<H> {
         self.calls.asked += count;
     }
 
-    /// The same beside a call that is on its way.
-    pub(super) fn call_beside(&mut self, count: usize, stop: &CancellationToken) {
+    /// The same beside calls that are on their way.
+    pub(super) fn call_beside(&mut self, lane: usize, count: usize, stop: &CancellationToken) {
         let finished = self.take_finished();
-        let call = self.queue_beside.call(finished, count);
-        let sending = send(self.queue_beside.clone(), call, count, stop.clone());
-        self.calls.beside = Some(Box::pin(sending));
+        let queue = &self.queues_beside[lane];
+        let call = queue.call(finished, count);
+        let sending = send(queue.clone(), call, count, stop.clone());
+        self.calls.beside[lane] = Some(Box::pin(sending));
         self.calls.asked += count;
     }
 

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::ahead::Ahead;
-use self::exchange::OnTheWay;
+use self::exchange::{BESIDE, OnTheWay};
 use self::poison::{Patience, Record};
 use self::suspects::Suspects;
 use self::watch::{Look, Watch};
@@ -95,7 +95,7 @@ pub async fn run<H: Handler>(
             max_attempts: options.max_attempts,
             wait: options.fruitless_wait,
         },
-        queue_beside: queue.beside(),
+        queues_beside: [queue.beside(), queue.beside()],
         queue,
         handler,
         options,
@@ -124,7 +124,7 @@ struct Held {
 
 struct Runner<H> {
     queue: Queue,
-    queue_beside: Queue,
+    queues_beside: [Queue; BESIDE],
     handler: Arc<H>,
     options: RunnerOptions,
     patience: Patience,
@@ -219,8 +219,10 @@ impl<H: Handler> Runner<H> {
         if self.is_time_to_settle(now) {
             self.call(self.wanted(), false, stop);
         }
-        if self.calls.is_free_beside() && 2 * self.finished.len() >= self.ahead.batch() {
-            self.call_beside(self.wanted(), stop);
+        if 2 * self.finished.len() >= self.ahead.batch()
+            && let Some(lane) = self.calls.free_beside(self.ahead.calls_beside())
+        {
+            self.call_beside(lane, self.wanted(), stop);
         }
         if self.calls.is_free() && now >= self.watch.at() {
             if self.is_worth_a_call() {
@@ -232,7 +234,7 @@ impl<H: Handler> Runner<H> {
             }
         }
         self.pulse.running(self.running.len());
-        self.pulse.beat(self.clock).await;
+        self.pulse.beat(self.clock);
     }
 
     /// Creates the jobs that always exist, unless there are any: Redis may have been emptied.

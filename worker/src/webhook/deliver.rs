@@ -1,10 +1,11 @@
 //! One attempt to deliver one webhook.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::{Secret, signed_headers};
@@ -33,6 +34,8 @@ pub struct Delivery {
     pub url: String,
     /// The JSON to send, byte for byte.
     pub body: Bytes,
+    /// Headers of the receiver's own. Those that belong to us or to the connection are left out.
+    pub headers: BTreeMap<String, String>,
     /// The trace this event belongs to.
     pub context: CallContext,
 }
@@ -130,13 +133,37 @@ impl Deliverer {
     }
 
     fn headers(&self, delivery: &Delivery, now: u64) -> Result<HeaderMap, FailureReason> {
-        let mut headers = signed_headers(&self.options.secrets, &delivery.id, now, &delivery.body)
-            .map_err(|_| FailureReason::Internal)?;
+        let mut headers = own_headers(&delivery.headers);
+        let signed = signed_headers(&self.options.secrets, &delivery.id, now, &delivery.body);
+        headers.extend(signed.map_err(|_| FailureReason::Internal)?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, self.options.user_agent.clone());
         delivery.context.apply(&mut headers);
         Ok(headers)
     }
+}
+
+/// What a receiver asked for beside ours, as far as it can be sent.
+fn own_headers(wanted: &BTreeMap<String, String>) -> HeaderMap {
+    const OURS: [&str; 10] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-webhook-signature",
+        "webhook-signature",
+    ];
+    let parsed = wanted.iter().filter_map(|(name, value)| {
+        let name: HeaderName = name.parse().ok()?;
+        let value = HeaderValue::from_str(value).ok()?;
+        Some((name, value))
+    });
+    let is_free = |(name, _): &(HeaderName, HeaderValue)| !OURS.contains(&name.as_str());
+    parsed.filter(is_free).collect()
 }
 
 fn judge(reply: &Reply, now: SystemTime) -> Outcome {
@@ -166,5 +193,25 @@ fn class(outcome: &Outcome) -> &'static str {
         Outcome::Delivered { .. } => "2xx",
         Outcome::Gone => "4xx",
         Outcome::Failed(failure) => failure.reason.class(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receivers_own_headers_never_replace_what_is_ours() {
+        let wanted = [
+            ("X-Custom", "1"),
+            ("Host", "elsewhere"),
+            ("Webhook-Signature", "forged"),
+            ("not a name", "x"),
+            ("X-Broken", "a\nb"),
+        ];
+        let wanted = wanted.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = own_headers(&wanted.into());
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["x-custom"], "1");
     }
 }

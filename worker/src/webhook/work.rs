@@ -100,7 +100,11 @@ impl Webhooks {
             id: delivery.event_id.to_string(),
             url: delivery.url.clone(),
             body: Bytes::from(delivery.body.clone()),
-            context: CallContext::default(),
+            headers: delivery.headers.clone(),
+            context: CallContext {
+                traceparent: delivery.traceparent.clone(),
+                ..CallContext::default()
+            },
         };
         self.deliverer
             .deliver(&delivery, Millis::now().seconds())
@@ -207,6 +211,7 @@ fn entry(job: &Reservation, delivery: queue::Delivery, at: Millis, fate: Fate) -
         event_id: delivery.event_id,
         url: delivery.url,
         body: delivery.body,
+        headers: delivery.headers,
         asked: delivery.asked,
         at,
         attempt: job.errors,

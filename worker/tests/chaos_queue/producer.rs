@@ -31,6 +31,8 @@ pub(crate) fn job(n: usize) -> Job {
         url: "https://example.com/hook".to_owned(),
         body: format!(r#"{{"number":{n}}}"#),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 

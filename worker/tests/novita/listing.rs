@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::provider::{Canned, Provider, ok};
 use serde_json::{Value, json};
 use worker::novita::{
-    CallContext, Gap, ListQuery, Listing, Novita, NovitaClient, NovitaError, Pages,
+    CallContext, Gap, Instance, ListQuery, Listing, Novita, NovitaClient, NovitaError, Pages,
 };
 
 fn instances(numbers: Range<u32>) -> Vec<Value> {
@@ -20,10 +20,14 @@ fn page(numbers: Range<u32>, total: u32) -> Canned {
 
 /// Reads all pages, as whoever lists instances does.
 async fn list_all(client: &NovitaClient, name: Option<&str>) -> Listing {
-    let mut pages = Pages::new(ListQuery {
+    let pages = Pages::new(ListQuery {
         name: name.map(str::to_owned),
         ..ListQuery::default()
     });
+    to_the_end(client, pages).await
+}
+
+async fn to_the_end(client: &NovitaClient, mut pages: Pages<Instance>) -> Listing {
     loop {
         let page = client.list(pages.query(), &CallContext::default()).await;
         if let Some(listing) = pages.take(page, |instance| instance) {
@@ -143,4 +147,34 @@ async fn a_list_without_end_is_given_up_on() {
     let pages = (0..150).map(|n| page(n..n + 1, 10_000));
     let (seen, why, pages) = gap(pages).await;
     assert_eq!((seen, why, pages), (100, Gap::TooLong, 100));
+}
+
+#[tokio::test]
+async fn a_list_that_is_expected_to_change_is_read_to_its_end() {
+    for (last, total) in [(202..249, 248), (202..202, 200)] {
+        let provider = Provider::start([
+            page(0..100, 250),
+            page(101..201, 249),
+            page(last.clone(), total),
+        ])
+        .await;
+        let pages = Pages::moving(ListQuery::default());
+        let listing = to_the_end(&provider.client(), pages).await;
+        let Listing::Incomplete { seen, why } = listing else {
+            panic!("{listing:?}")
+        };
+        assert_eq!(why, Gap::Changed);
+        assert!(
+            seen.len() as u32 == 200 + last.len() as u32,
+            "{} were seen",
+            seen.len()
+        );
+    }
+    let provider = Provider::start([page(0..100, 150), page(100..150, 150)]).await;
+    let pages = Pages::moving(ListQuery::default());
+    let listing = to_the_end(&provider.client(), pages).await;
+    assert!(
+        matches!(&listing, Listing::Complete(all) if all.len() == 150),
+        "{listing:?}"
+    );
 }

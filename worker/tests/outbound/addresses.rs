@@ -80,6 +80,7 @@ async fn attempt(guard: Guard, stub: &Arc<Stub>, url: String) -> Outcome {
         id: "evt_1".into(),
         url,
         body: Bytes::from_static(b"{}"),
+        headers: std::collections::BTreeMap::new(),
         context: CallContext::default(),
     };
     let resolver: Arc<dyn Resolve> = Arc::<Stub>::clone(stub);

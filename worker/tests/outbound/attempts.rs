@@ -33,6 +33,7 @@ fn delivery(url: impl Into<String>) -> Delivery {
         id: "evt_1".into(),
         url: url.into(),
         body: Bytes::from_static(b"{}"),
+        headers: std::collections::BTreeMap::new(),
         context: CallContext::default(),
     }
 }

@@ -49,6 +49,7 @@ async fn deliver(guard: Guard, proxy: &str, url: String) -> Outcome {
         id: "msg_1".into(),
         url,
         body: Bytes::from_static(b"{}"),
+        headers: std::collections::BTreeMap::new(),
         context: CallContext::default(),
     };
     let outbound = outbound(guard).through(Some(Proxy::parse(proxy).unwrap()));

@@ -72,6 +72,7 @@ async fn deliver(outbound: Outbound, url: String) -> Outcome {
         id: "msg_01".into(),
         url,
         body: Bytes::from_static(b"{}"),
+        headers: std::collections::BTreeMap::new(),
         context: CallContext::default(),
     };
     Deliverer::new(outbound, options)

@@ -34,6 +34,7 @@ fn delivery(url: impl Into<String>) -> Delivery {
         id: "msg_01".into(),
         url: url.into(),
         body: Bytes::from_static(br#"{"instanceId":"i"}"#),
+        headers: std::collections::BTreeMap::new(),
         context: CallContext {
             traceparent: Some("00-a-b-01".into()),
             correlation_id: None,

@@ -194,6 +194,8 @@ pub(crate) fn webhook(event: &str) -> Job {
         url: "https://user:s3cret@hooks.example.com/s3cret?token=s3cret".to_owned(),
         body: "{\"status\":\"ready\u{9b}2J\"}".to_owned(),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 

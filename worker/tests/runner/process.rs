@@ -84,6 +84,8 @@ async fn bodies_that_cannot_be_read_and_unknown_kinds_end_in_the_dead_letter_of_
         url: format!("{}/hook", stack.sink().url()),
         body: "{}".to_owned(),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     });
     let queue = Queue::new(redis.clone(), keys.clone(), SHORT_LEASE);
     queue

@@ -244,6 +244,8 @@ pub(crate) fn webhook(name: &str) -> Job {
         url: "https://example.com/hook".to_owned(),
         body: "{}".to_owned(),
         asked: None,
+        headers: std::collections::BTreeMap::new(),
+        traceparent: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What exists beside the instance that serves: its replacement, or what it has replaced.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Millis;
 use crate::model::cost::Cost;
@@ -39,7 +40,7 @@ pub struct Beside {
 }
 
 /// What an instance beside the serving one is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
     /// To take over.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::iso;
 use crate::clock::Millis;
@@ -11,7 +12,8 @@ use crate::queue::job::{Job, Priority};
 use crate::queue::state::JobState;
 
 /// One job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = Job)]
 #[serde(rename_all = "camelCase")]
 pub struct JobView {
     /// Which; what stands before the first colon is its kind.
@@ -47,25 +49,30 @@ pub struct JobView {
 }
 
 /// The time that matters in a job's state, by Redis's clock; ISO 8601 in JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum JobTime {
     /// A due one.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     RunnableSince(Millis),
     /// A leased one.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     LeaseEndsAt(Millis),
     /// A delayed one.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     DueAt(Millis),
     /// A dead one.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     DiedAt(Millis),
 }
 
 /// What a job is to do, without secrets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = JobPayload)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum Payload {
     /// Look after an instance.
@@ -183,6 +190,8 @@ mod tests {
             url: url.to_owned(),
             body: body.to_owned(),
             asked: None,
+            headers: std::collections::BTreeMap::new(),
+            traceparent: None,
         };
         stored("webhook:msg_1", &Job::Webhook(delivery).stored())
     }

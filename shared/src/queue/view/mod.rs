@@ -3,6 +3,7 @@
 mod job;
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 pub use self::job::{JobTime, JobView, Payload};
 
@@ -21,10 +22,12 @@ fn iso<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 /// One page of the jobs in a state.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = JobPage)]
 pub struct PageView {
     /// Redis's clock.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     pub now: Millis,
     /// Their state.
     pub state: JobState,
@@ -48,11 +51,13 @@ impl PageView {
 }
 
 /// The queue in numbers, and who works on it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = QueueStats)]
 #[serde(rename_all = "camelCase")]
 pub struct StatsView {
     /// Redis's clock.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     pub now: Millis,
     /// Jobs that are runnable now.
     pub due: u64,
@@ -69,19 +74,22 @@ pub struct StatsView {
     /// `leased` and `delayed` are exact; else some leased jobs are counted as delayed.
     pub counts_complete: bool,
     /// What is paused: `all`, or kinds of jobs.
+    #[schema(value_type = Vec<String>)]
     pub paused_scopes: Vec<Scope>,
     /// The worker processes by session.
     pub workers: Vec<WorkerView>,
 }
 
 /// One worker process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = WorkerHeartbeat)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerView {
     /// Its session, as in a job's `holder`.
     pub session: String,
     /// When it was last heard of.
     #[serde(serialize_with = "iso")]
+    #[schema(value_type = String, format = DateTime)]
     pub at: Millis,
     /// Fewer than three heartbeats were missed since.
     pub alive: bool,
@@ -126,7 +134,8 @@ impl StatsView {
 }
 
 /// A dead job began anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RetriedJob)]
 pub struct RetriedView {
     /// Which.
     pub id: String,
@@ -143,7 +152,8 @@ pub struct DroppedView {
 }
 
 /// Dead jobs began anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RetriedJobs)]
 pub struct RevivalView {
     /// How many.
     pub retried: usize,
@@ -152,9 +162,11 @@ pub struct RevivalView {
 }
 
 /// Something was paused or resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = QueuePause)]
 pub struct PauseView {
     /// What.
+    #[schema(value_type = String)]
     pub scope: Scope,
     /// It is paused now.
     pub paused: bool,

@@ -7,24 +7,36 @@
   KEYS[9] names  hash  name -> instance id
   KEYS[10] budget hash  see its head
   KEYS[11] envs  hash  instance id -> its environment variables, encrypted
+  KEYS[12] answer string  see recall.lua; only when there is an answer to remember
   ARGV    instance id, expected spec ('' for a new instance), spec, name, operation id, operation,
           job id, job body, encrypted variables of a new instance ('' for none), operation id to
-          forget ('' for none), units to reserve ('' for none), and if so: generation, limit in units, units from which on it warns, the spec that warns
+          forget ('' for none), answer to remember ('' for none), for how long (ms), units to reserve ('' for none), and if so: generation, limit in units, units from which on it warns, the spec that warns
   Returns { 'accepted' } | { 'conflict', current spec } | { 'name_taken', instance id } |
-          { 'over_budget', units reserved by all }
+          { 'over_budget', units reserved by all } | { 'known', what is remembered instead }
   Keeps: by reserving here, the sum of all reservations never passes the limit.
   Repeatable: a request that was applied before is accepted again and changes nothing, also when a
   later wish has replaced it.
   Commands: new instance 9, + 1 when it has variables; change 9, or 11 when its job waits; taken name 5; conflict 4;
             + 1 when an operation is forgotten; + 1 when a sleeper is woken; of one that reserves + 2
-            for a change, + 3 for a new instance; over budget 5, a new instance 4 ]]
+            for a change, + 3 for a new instance; over budget 5, a new instance 4; with an answer to
+            remember + 2, or + 1 when it is refused; known 3 ]]
 local SPEC, OPS, INDEX, NAMES, BUDGET, ENVS = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
+local ANSWER = KEYS[12]
 local id, expected, spec, name = take(), take(), take(), take()
 local operation_id, operation, job_id, job_body = take(), take(), take(), take()
-local envs, forgotten, units = take(), take(), tonumber(take())
+local envs, forgotten, remembered, lifetime = take(), take(), take(), take()
+local units = tonumber(take())
 local generation, limit, warns_from, warning_spec
 if units then
   generation, limit, warns_from, warning_spec = take(), take_number(), take_number(), take()
+end
+
+-- What was answered was also done: the answer is remembered where it is done.
+if remembered ~= '' then
+  local known = call('GET', ANSWER)
+  if known then
+    return answer(known == remembered and { 'accepted' } or { 'known', known })
+  end
 end
 
 -- What to store as the reservation, and the sum of all. Nothing when that would pass the limit.
@@ -93,5 +105,8 @@ else
   end
 end
 call('HSETNX', OPS, operation_id, operation)
+if remembered ~= '' then
+  call('SET', ANSWER, remembered, 'PX', lifetime)
+end
 wake(enqueue({ { id = job_id, body = job_body, due = 0 } }))
 return answer({ 'accepted' })

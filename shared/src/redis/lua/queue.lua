@@ -262,3 +262,9 @@ local function wake(count)
     end
   end
 end
+
+-- Tells those who wait for it that this changed: ids of instances, separated by spaces, or '@fleet'.
+local function announce(changed)
+  local channel = string.gsub(IDLE, 'idle$', 'changes')
+  call('PUBLISH', channel, changed)
+end

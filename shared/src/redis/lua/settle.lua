@@ -8,7 +8,8 @@
   KEYS[10] index    zset  instance id by the time it was accepted (ms)
   KEYS[11] closed   zset  instance id by the time it was closed (ms)
   KEYS[12] budget  hash     see its head
-  KEYS[13...] events  list  of each instance that has new events, oldest first; also the hash of
+  KEYS[13] feed    stream  what happened to whom: events of all instances, in order, the newest ones
+  KEYS[14...] events  list  of each instance that has new events, oldest first; also the hash of
         stock-outs, the log of deliveries and other hashes, when there is something to change in them
 
   ARGV  session, request number, '1' if repeated, number of groups of jobs
@@ -34,16 +35,17 @@
         it reserved. A first call that comes after its repetition changes nothing and reserves nothing.
   Commands: 3 + those of its reserve, for any number of jobs; + 1 each when any job is done for
         good or begins anew, is kept (retry, dead, release, hold), due now, delayed, dead, was late, was late
-        and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 2
+        and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 1 when there are any, + 2
         per name (1 when it was free), + 2 per closed instance; + 2 when there are reservations (1 when
         none of them counts), + 1 when any of them is released; + 1 per hash that has fields set, + 1 per
         hash that has fields removed; + 2 when there are lines for the log of deliveries;
         + 1 when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
-        enqueue (less 2) when there are follow-up jobs; + 1 when jobs became due that it did not reserve
+        enqueue (less 2) when there are follow-up jobs; + 1 when an instance has news: an operation or an event; + 1 when jobs became due that it did not reserve
         itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
         nothing, and one more than the first when that was not applied ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
-local BUDGET = KEYS[12]
+local BUDGET, FEED = KEYS[12], KEYS[13]
+local FEED_KEPT = 5000
 local EVENTS_KEPT = 500
 local LOG_KEPT = 2000
 local DELIVERIES_KEPT = 10000
@@ -276,8 +278,11 @@ local function fields_of(hashes, position)
   hashes[position] = fields
   return fields
 end
+local changed, news = {}, {}
 for _, job in ipairs(mine) do
+  local is_news = false
   for _, write in ipairs(job.writes) do
+    is_news = is_news or write.kind == 'op' or write.kind == 'event'
     if write.kind == 'status' then
       statuses[#statuses + 1], statuses[#statuses + 2] = write.key, write.value
     elseif write.kind == 'op' then
@@ -288,6 +293,7 @@ for _, job in ipairs(mine) do
       billed = billed + 2
       redis.pcall('RPUSH', list, write.value)
       redis.pcall('LTRIM', list, -EVENTS_KEPT, -1)
+      news[#news + 1], news[#news + 2] = 'event', write.value
     elseif write.kind == 'unname' then
       if call('HGET', NAMES, write.key) == write.value then
         call('HDEL', NAMES, write.key)
@@ -313,6 +319,7 @@ for _, job in ipairs(mine) do
       follow_ups[#follow_ups + 1] = { id = write.key, body = write.value, due = due }
     end
   end
+  changed[#changed + 1] = is_news and string.match(job.id, '^instance:(.+)$') or nil
 end
 -- Before the status, which says that they are made.
 if #reservations > 0 then
@@ -360,6 +367,14 @@ if #ids > 0 then
 end
 
 runnable = runnable + enqueue(follow_ups)
+if #news > 0 then
+  -- Whoever follows reads on from the lists; a feed that is none costs them the news, not the result.
+  billed = billed + 1
+  redis.pcall('XADD', FEED, 'MAXLEN', '~', FEED_KEPT, '*', unpack(news))
+end
+if #changed > 0 then
+  announce(table.concat(changed, ' '))
+end
 
 local result = reserve(session, token, count, lease_ms, listed, pass_on)
 -- What this session could not take itself is for the others.

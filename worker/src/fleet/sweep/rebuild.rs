@@ -98,6 +98,7 @@ fn spec(instance: &Instance, marker: &Marker, now: Millis) -> Spec {
             webhook_url: None,
             health_check: None,
             claim: None,
+            traceparent: None,
         },
         past_operations: Vec::new(),
     }
