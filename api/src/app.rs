@@ -17,6 +17,7 @@ use shared::model::{PolicyRules, Rate, SpotRules};
 use shared::queue::QueueAdmin;
 use shared::rate::Rates;
 use shared::store::Store;
+use shared::webhooks::DeliveryLog;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use crate::error::ApiError;
 use crate::handlers::health::Health;
 use crate::handlers::{
     Input, Listens, changes, events, fleet, health, instances, jobs, migration, operations, queue,
-    usage,
+    usage, webhooks,
 };
 use crate::live::Live;
 use crate::rate::{self, RateLimits, Standing};
@@ -46,6 +47,7 @@ const NO_ROUTE: &str = "none";
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) queue: QueueAdmin,
+    pub(crate) deliveries: DeliveryLog,
     pub(crate) readiness: Readiness,
     pub(crate) health: Health,
     pub(crate) traffic: Traffic,
@@ -58,6 +60,8 @@ pub(crate) struct App {
     pub(crate) policy: PolicyRules,
     /// What workers do about spot machines that are taken back.
     pub(crate) spot: SpotRules,
+    /// Where webhooks go that name no URL.
+    pub(crate) webhook_url: Option<String>,
     keys: Option<KeyRing>,
     rate_limits: RateLimits,
     edge: Edge,
@@ -113,6 +117,7 @@ impl App {
             live: Live::new(feed, Arc::clone(&changes)),
             changes,
             queue: QueueAdmin::new(store.redis().clone(), store.keys().clone()),
+            deliveries: DeliveryLog::new(store.redis().clone(), store.keys().clone()),
             store,
             readiness,
             health: Health::new(),
@@ -122,6 +127,7 @@ impl App {
             listing: config.listing,
             policy: config.policy.clone(),
             spot: config.spot.clone(),
+            webhook_url: config.webhook_url.clone(),
             keys: config.keys.clone(),
             rate_limits: RateLimits::new(rates),
             edge: config.edge.clone(),
@@ -343,6 +349,11 @@ impl App {
             Endpoint::QueueStats => queue::stats(self).await,
             Endpoint::PauseQueue => queue::pause(self, input).await,
             Endpoint::ResumeQueue => queue::resume(self, input).await,
+            Endpoint::ListDeliveries => webhooks::list(self, input).await,
+            Endpoint::ReadDelivery => webhooks::read(self, input).await,
+            Endpoint::ReplayDelivery => webhooks::replay(self, input).await,
+            Endpoint::ReplayDeliveries => webhooks::replay_range(self, input).await,
+            Endpoint::TestWebhook => webhooks::test(self, input).await,
             Endpoint::Health => Ok(health::health(self, caller).await),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,

@@ -13,6 +13,7 @@ use shared::config::{
 use shared::envs::EnvsKey;
 use shared::model::{PolicyRules, Rate, SpotRules};
 
+use crate::webhooks_cli::WebhooksArgs;
 use crate::auth::KeyRing;
 use auth::AuthArgs;
 pub use edge::Edge;
@@ -40,6 +41,8 @@ pub enum CliCommand {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at what became of webhooks, and do them over
+    Webhooks(WebhooksArgs),
     /// Make an API key: prints it, to be given to its caller, and its entry for `API_KEYS`
     Keygen {
         /// Whose key it is, for logs
@@ -91,6 +94,9 @@ pub struct ApiArgs {
     /// Whether it also has the provider's list read anew
     #[arg(long, env = "DEFAULT_SYNC_LOCAL_STATE", default_value = "false")]
     default_sync_local_state: String,
+    /// Where webhooks go for instances that name no URL: the same as workers are told, for tests
+    #[arg(long, env = "WEBHOOK_URL")]
+    webhook_url: Option<String>,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
@@ -122,6 +128,8 @@ pub struct ApiConfig {
     pub policy: PolicyRules,
     /// What workers do about spot machines that are taken back: they are told the same.
     pub spot: SpotRules,
+    /// Where webhooks go that name no URL: workers are told the same.
+    pub webhook_url: Option<String>,
 }
 
 /// How `GET /api/instances/comprehensive` answers.
@@ -187,6 +195,13 @@ impl ApiArgs {
 }
 
 impl ApiArgs {
+    /// Reads and checks only which Redis, for commands that need nothing else.
+    pub fn read_redis(&self) -> Result<RedisConfig, ConfigError> {
+        let mut reader = Reader::default();
+        let redis = self.redis.read(&mut reader);
+        reader.finish(redis)
+    }
+
     /// Reads and checks only what every process is told.
     pub fn read_common(&self) -> Result<Common, ConfigError> {
         let mut reader = Reader::default();
@@ -224,6 +239,10 @@ impl ApiConfig {
         let listing = args.listing(&mut reader);
         let policy = args.policy.read(&mut reader);
         let spot = args.spot.read(&mut reader);
+        let webhook_url = args.webhook_url.as_deref().and_then(|raw| {
+            let url = reader.url("WEBHOOK_URL", raw, &["https", "http"]);
+            url.map(|url| url.to_string())
+        });
         let effective = reader.effective().to_vec();
         let config = redis.map(|redis| Self {
             common,
@@ -236,6 +255,7 @@ impl ApiConfig {
             listing,
             policy,
             spot,
+            webhook_url,
             limits: Limits {
                 request_timeout,
                 body_timeout: Duration::from_secs(30),

@@ -109,21 +109,27 @@ pub(crate) fn read(
 
 /// Where webhooks go, if the caller says so.
 pub(crate) fn webhook_url(fields: &mut Fields) -> Option<String> {
-    fields.optional_text("webhookUrl", MAX_URL, wrong_with_url)
+    fields.optional_text("webhookUrl", MAX_URL, |text| {
+        wrong_with_url("webhookUrl", text)
+    })
 }
 
-fn wrong_with_url(text: &str) -> Option<String> {
+/// The same under the name `url`, where it is all that is said.
+pub(crate) fn url_to_test(fields: &mut Fields) -> Option<String> {
+    fields.optional_text("url", MAX_URL, |text| wrong_with_url("url", text))
+}
+
+fn wrong_with_url(name: &str, text: &str) -> Option<String> {
     let url = Url::parse(text).ok();
     // The parser forgives spaces and missing slashes, which a later reader may not.
     let has_scheme = text.starts_with("http://") || text.starts_with("https://");
     let is_tidy = has_scheme && !text.contains(char::is_whitespace);
     let Some(url) = url.filter(|url| is_tidy && url.has_host()) else {
-        let message =
-            "\"webhookUrl\" must be a valid uri with a scheme matching the http|https pattern";
-        return Some(message.to_owned());
+        let rule = "must be a valid uri with a scheme matching the http|https pattern";
+        return Some(format!("\"{name}\" {rule}"));
     };
     let has_credentials = !url.username().is_empty() || url.password().is_some();
-    has_credentials.then(|| "\"webhookUrl\" must not contain a user name or a password".to_owned())
+    has_credentials.then(|| format!("\"{name}\" must not contain a user name or a password"))
 }
 
 #[cfg(test)]

@@ -53,7 +53,10 @@ impl Way {
             | Endpoint::DropJob
             | Endpoint::RetryJob
             | Endpoint::PauseQueue
-            | Endpoint::ResumeQueue => Self::Claim,
+            | Endpoint::ResumeQueue
+            | Endpoint::ReplayDelivery
+            | Endpoint::ReplayDeliveries
+            | Endpoint::TestWebhook => Self::Claim,
             Endpoint::ListInstances
             | Endpoint::ReadInstance
             | Endpoint::ListEvents
@@ -65,6 +68,8 @@ impl Way {
             | Endpoint::ListJobs
             | Endpoint::QueueStats
             | Endpoint::ReadJob
+            | Endpoint::ListDeliveries
+            | Endpoint::ReadDelivery
             | Endpoint::Health
             | Endpoint::Live
             | Endpoint::Ready

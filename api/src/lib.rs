@@ -42,6 +42,7 @@ mod target;
 mod traffic;
 mod validate;
 mod view;
+pub mod webhooks_cli;
 mod wish;
 
 pub use auth::{KeyRing, NewKey, Scope, Scopes};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use api::{ApiConfig, Cli, CliCommand, NewKey};
+use api::{ApiConfig, Cli, CliCommand, NewKey, webhooks_cli};
 use shared::config::{ConfigCommand, parse, print_effective, report};
 use shared::probe;
 use shared::telemetry::start_logging;
@@ -13,6 +13,9 @@ const USAGE: u8 = 2;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli: Cli = parse();
+    if let Some(CliCommand::Webhooks(args)) = &cli.command {
+        return webhooks_cli::main(cli.args.read_redis(), args).await;
+    }
     if let Some(CliCommand::Keygen { name, scopes }) = &cli.command {
         return keygen(name, scopes);
     }

@@ -35,6 +35,11 @@ pub(crate) enum Endpoint {
     RetryJob,
     PauseQueue,
     ResumeQueue,
+    ListDeliveries,
+    ReadDelivery,
+    ReplayDelivery,
+    ReplayDeliveries,
+    TestWebhook,
     Health,
     Live,
     Ready,
@@ -43,7 +48,7 @@ pub(crate) enum Endpoint {
     Page(Asset),
 }
 
-pub(crate) static RESOURCES: [Resource; 37] = [
+pub(crate) static RESOURCES: [Resource; 42] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -167,6 +172,27 @@ pub(crate) static RESOURCES: [Resource; 37] = [
         methods: &[(Verb::Post, Endpoint::ResumeQueue)],
     },
     Resource {
+        pattern: "/api/webhooks/deliveries",
+        methods: &[(Verb::Get, Endpoint::ListDeliveries)],
+    },
+    // Deliveries have numbers, so none of them is called `replay`.
+    Resource {
+        pattern: "/api/webhooks/deliveries/replay",
+        methods: &[(Verb::Post, Endpoint::ReplayDeliveries)],
+    },
+    Resource {
+        pattern: "/api/webhooks/deliveries/{id}",
+        methods: &[(Verb::Get, Endpoint::ReadDelivery)],
+    },
+    Resource {
+        pattern: "/api/webhooks/deliveries/{id}/replay",
+        methods: &[(Verb::Post, Endpoint::ReplayDelivery)],
+    },
+    Resource {
+        pattern: "/api/webhooks/test",
+        methods: &[(Verb::Post, Endpoint::TestWebhook)],
+    },
+    Resource {
         pattern: "/health",
         methods: &[(Verb::Get, Endpoint::Health)],
     },
@@ -234,6 +260,11 @@ impl Endpoint {
             | Self::RetryJob
             | Self::PauseQueue
             | Self::ResumeQueue
+            | Self::ListDeliveries
+            | Self::ReadDelivery
+            | Self::ReplayDelivery
+            | Self::ReplayDeliveries
+            | Self::TestWebhook
             | Self::OpenApi
             | Self::Page(_) => false,
         }
@@ -251,7 +282,9 @@ impl Endpoint {
             | Self::CheckFailedMigrations
             | Self::RetryDeadJobs
             | Self::PauseQueue
-            | Self::ResumeQueue => true,
+            | Self::ResumeQueue
+            | Self::ReplayDeliveries
+            | Self::TestWebhook => true,
             Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
@@ -267,6 +300,9 @@ impl Endpoint {
             | Self::ReadJob
             | Self::DropJob
             | Self::RetryJob
+            | Self::ListDeliveries
+            | Self::ReadDelivery
+            | Self::ReplayDelivery
             | Self::Health
             | Self::Live
             | Self::Ready

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod novita;
 pub mod outside;
 mod process;
+pub mod receiver;
 pub mod redis;
 pub mod screen;
 pub mod service;

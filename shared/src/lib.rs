@@ -23,6 +23,7 @@ pub mod stock;
 pub mod store;
 pub mod telemetry;
 mod tls;
+pub mod webhooks;
 
 /// The version of this build, with the commit where the builder named it (`GIT_COMMIT`).
 pub const VERSION: &str = env!("BUILD_VERSION");

@@ -50,7 +50,7 @@ use crate::provider::Provider;
 use crate::pulse::{ProviderHealth, Pulse};
 use crate::reconcile::{Notifier, Reconciler};
 use crate::runner::RunnerOptions;
-use crate::webhook::{Deliverer, DelivererOptions, Endpoints};
+use crate::webhook::{Deliverer, DelivererOptions, Endpoints, GoneReceivers, Webhooks};
 
 /// On top of the shutdown time-out, for settling what finished within it.
 const SETTLE_GRACE: Duration = Duration::from_secs(3);
@@ -161,7 +161,7 @@ fn work(
     };
     let outbound = Outbound::new(guard).context("TLS for webhooks and health checks")?;
     let deliverer = Deliverer::new(
-        outbound.clone(),
+        outbound.clone().through(config.webhook.proxy.clone()),
         DelivererOptions {
             timeout: config.webhook.timeout,
             secrets: config.webhook.secrets.clone(),
@@ -199,8 +199,17 @@ fn work(
     Ok(Work {
         reconciler,
         fleet,
-        deliverer,
-        endpoints: Endpoints::new(config.permits),
-        housekeeping: Housekeeping::new(redis.clone(), config.redis.keys.clone(), config.retention),
+        webhooks: Webhooks {
+            deliverer,
+            endpoints: Endpoints::new(config.permits),
+            gone: GoneReceivers::new(redis.clone(), config.redis.keys.clone()),
+            notifier: Notifier::new(&config.webhook),
+        },
+        housekeeping: Housekeeping::new(
+            redis.clone(),
+            config.redis.keys.clone(),
+            config.retention,
+            config.webhook.log_retention,
+        ),
     })
 }

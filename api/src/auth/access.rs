@@ -31,6 +31,8 @@ impl Access {
             | Endpoint::ReadOperation
             | Endpoint::ListJobs
             | Endpoint::QueueStats
+            | Endpoint::ListDeliveries
+            | Endpoint::ReadDelivery
             | Endpoint::ReadJob => Self::Scope(Scope::Read),
             Endpoint::CreateInstance
             | Endpoint::ChangeInstance(_)
@@ -43,6 +45,9 @@ impl Access {
             | Endpoint::TriggerMigration
             | Endpoint::RetryDeadJobs
             | Endpoint::DropJob
+            | Endpoint::ReplayDelivery
+            | Endpoint::ReplayDeliveries
+            | Endpoint::TestWebhook
             | Endpoint::RetryJob => Self::Scope(Scope::Write),
             Endpoint::PauseQueue | Endpoint::ResumeQueue => Self::Scope(Scope::Admin),
         }

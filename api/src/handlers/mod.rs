@@ -12,6 +12,7 @@ pub(crate) mod operations;
 mod query;
 pub(crate) mod queue;
 pub(crate) mod usage;
+pub(crate) mod webhooks;
 
 use std::fmt::Display;
 use std::str::FromStr;

@@ -1,6 +1,8 @@
 //! Readers of query parameters, which collect every problem on the way.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use super::{Input, problem};
 use crate::error::{ApiError, Problem};
@@ -48,6 +50,23 @@ impl<'a> Query<'a> {
             })
         });
         found.unwrap_or(words[0].1)
+    }
+
+    /// The same, where none need be given.
+    pub(super) fn optional_word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        match self.input.parameter(name) {
+            Ok(None) => None,
+            Ok(Some(_)) | Err(_) => Some(self.word(name, words)),
+        }
+    }
+
+    /// What a text stands for, if it is given.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let parsed = self.read(name, |raw| {
+            let parsed = raw.map(|raw| raw.parse::<T>()).transpose();
+            parsed.map_err(|error| error.to_string())
+        });
+        parsed.flatten()
     }
 
     fn read<T>(

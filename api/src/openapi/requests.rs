@@ -5,6 +5,7 @@ use shared::queue::JobKind;
 
 use crate::create::{GPU_NUM, MAX_PRODUCT_NAME, MAX_TEMPLATE_ID, MAX_URL, REGIONS, ROOTFS_SIZE};
 use crate::handlers::jobs::REVIVAL_LIMIT;
+use crate::handlers::webhooks::REPLAY_LIMIT;
 use crate::health_check::{MAX_WAIT_TIME, RETRY_ATTEMPTS, RETRY_DELAY, TARGET_PORT, TIMEOUT};
 use crate::options::{
     IDLE_MINUTES, MAX_AUTH_ID, MAX_COMMAND, MAX_ENV_KEY, MAX_ENV_VALUE, MAX_ENVS,
@@ -120,6 +121,34 @@ pub(super) fn flags(flags: &[(&str, bool)]) -> Value {
         })
         .collect();
     json!({ "type": "object", "properties": properties })
+}
+
+/// The body that has webhooks delivered once more.
+pub(super) fn replay() -> Value {
+    let time = |about: &str| json!({ "type": "string", "format": "date-time", "description": about });
+    json!({
+        "type": "object",
+        "required": ["from"],
+        "additionalProperties": false,
+        "properties": {
+            "from": time("From this time on"),
+            "to": time("Until this time, or now"),
+            "withDelivered": {
+                "type": "boolean", "default": false,
+                "description": "Also those that were delivered, for a receiver that lost them",
+            },
+            "limit": whole(&REPLAY_LIMIT),
+        },
+    })
+}
+
+/// The body that has a receiver tested.
+pub(super) fn webhook_test() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": { "url": url() },
+    })
 }
 
 /// The body that has dead jobs begin anew.

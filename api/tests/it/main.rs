@@ -31,5 +31,6 @@ mod replicas;
 mod start;
 mod stream;
 mod usage;
+mod webhooks;
 mod wait;
 mod worker;

@@ -46,6 +46,7 @@ pub(crate) fn webhook(event: &str) -> Job {
         event_id: event.parse().unwrap(),
         url: "https://user:s3cret@hooks.example.com/s3cret?token=s3cret".to_owned(),
         body: r#"{"status":"ready"}"#.to_owned(),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     })

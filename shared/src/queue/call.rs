@@ -171,6 +171,10 @@ fn push_write(write: &Write, names: &Keys, keys: &mut Vec<String>, args: &mut Ve
             let stored = format!("{}|{}", reserved.rate.units(), reserved.generation);
             args.extend(["reserve".into(), id.to_string(), stored]);
         }
+        Write::Delivery(entry) => {
+            let index = index(keys, names.deliveries());
+            args.extend(["delivery".into(), index, to_json(entry)]);
+        }
         Write::Enqueue(job, after) => {
             let after = millis(*after);
             args.extend(["job".into(), job.id().to_string(), job.stored(), after]);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::periodic::Periodic;
+use crate::clock::Millis;
 use crate::model::{EventId, InstanceId};
 
 /// The id of a job, and its serialisation key: two jobs of one id never run at the same time.
@@ -170,12 +171,45 @@ pub struct Delivery {
     pub url: String,
     /// The exact body.
     pub body: String,
+    /// Somebody asked for this delivery by hand; `None` for one that an event caused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
     /// Headers of its receiver's own, sent beside ours; may be secret like the URL.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// The trace that its event belongs to (W3C `traceparent`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// A delivery that somebody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// When: it counts as that old.
+    pub at: Millis,
+    /// What for.
+    #[serde(rename = "for")]
+    pub purpose: Purpose,
+}
+
+/// What somebody asked for a delivery for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// To have an event delivered once more; tried as often as the first time.
+    Replay,
+    /// To see whether a receiver can be reached; tried once.
+    Test,
+}
+
+impl Delivery {
+    /// When it began to be wanted: when its event happened, or when somebody asked for it. `None` for
+    /// the event of an id that does not say.
+    #[must_use]
+    pub fn wanted_since(&self) -> Option<Millis> {
+        let of_event = || self.event_id.ulid().map(|ulid| Millis(ulid.timestamp_ms()));
+        self.asked.map(|asked| asked.at).or_else(of_event)
+    }
 }
 
 impl Job {

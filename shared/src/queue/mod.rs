@@ -20,7 +20,7 @@ pub use admin::{Exhumed, Page, QueueAdmin, StoredJob};
 pub use call::{BATCH, Call};
 pub use exchange::{Checkpoint, Exchange, Peek, Queue};
 pub use gauges::{Gauges, describe};
-pub use job::{Delivery, Job, JobId, JobKind, Priority};
+pub use job::{Asked, Delivery, Job, JobId, JobKind, Priority, Purpose};
 pub use periodic::{Periodic, until_next_slot};
 pub use reservation::{Hash, Reservation, Settlement, Verdict, Write};
 pub use state::{JobState, Scope, UnknownWord};

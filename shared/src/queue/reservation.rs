@@ -7,6 +7,7 @@ use crate::clock::Millis;
 use crate::model::{Event, InstanceId, Operation, Reservation as BudgetReservation, Status};
 use crate::redis::Keys;
 use crate::stock::StockNote;
+use crate::webhooks::Entry;
 
 /// A job that this process holds until it is settled or its lease ends.
 #[derive(Debug)]
@@ -159,6 +160,8 @@ pub enum Write {
     Stock(StockNote),
     /// The instance's part of the budget, unless a later wish has reserved one already.
     Reserve(InstanceId, BudgetReservation),
+    /// A line of the log of deliveries.
+    Delivery(Box<Entry>),
     /// A follow-up job, due after this long; one that waits keeps the earlier time.
     Enqueue(Job, Duration),
 }
@@ -172,6 +175,9 @@ pub enum Hash {
     Bound,
     /// Instance id → what is waited for at the provider; see [`Watched`](crate::fleet::Watched).
     Watch,
+    /// Digest of a URL → since when its receiver wants no webhooks; see
+    /// [`Gone`](crate::webhooks::Gone).
+    Gone,
 }
 
 impl Hash {
@@ -180,6 +186,7 @@ impl Hash {
             Self::Envs => names.envs(),
             Self::Bound => names.bound(),
             Self::Watch => names.watch(),
+            Self::Gone => names.gone(),
         }
     }
 }

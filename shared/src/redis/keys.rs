@@ -99,6 +99,20 @@ impl Keys {
         self.key("last_used")
     }
 
+    /// HASH the newest attempts to deliver webhooks: a ring; `n` → how many there were, `f` → how many of those are
+    /// forgotten. See
+    /// [`DeliveryLog`](crate::webhooks::DeliveryLog).
+    #[must_use]
+    pub fn deliveries(&self) -> String {
+        self.key("deliveries")
+    }
+
+    /// HASH digest of a URL → since when its receiver wants no webhooks, in ms.
+    #[must_use]
+    pub fn gone(&self) -> String {
+        self.key("gone")
+    }
+
     /// STREAM the newest events of all instances, one entry per settlement that wrote any.
     #[must_use]
     pub fn feed(&self) -> String {

@@ -8,12 +8,15 @@ use shared::stock::StockNote;
 
 use crate::meter::{cost, hold, jobs, pass_time, session, wake_all};
 use crate::rig::{LONG_LEASE, Rig, Trouble};
-use crate::things::{HOUR, dead, event, failed, instance, reserve, settle, spec, webhook};
+use crate::things::{
+    HOUR, dead, delivery, event, failed, instance, reserve, settle, spec, webhook,
+};
 
 over_both_transports!(alone:
     settling_costs_what_its_header_declares,
     settling_a_mixture_costs_what_its_header_declares,
     what_a_settlement_brings_costs_what_its_header_declares,
+    lines_for_the_log_of_deliveries_cost_what_the_header_declares,
 );
 
 async fn settling_costs_what_its_header_declares(rig: Rig) {
@@ -197,6 +200,19 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
         let (billed, applied) = cost(&rig, settled).await;
         assert_eq!((billed, applied), (3 + 3 + 1 + own, vec![true]), "{what}");
     }
+}
+
+async fn lines_for_the_log_of_deliveries_cost_what_the_header_declares(rig: Rig) {
+    let session = session(&rig).await;
+    let mut settlements = Vec::new();
+    for (number, job) in hold(&session, "l", 3).await.into_iter().enumerate() {
+        let line = delivery(&format!("msg_{number}"));
+        settlements.push(job.settle(Verdict::Done, vec![Write::Delivery(Box::new(line))]));
+    }
+    wake_all(&rig).await;
+    let (billed, applied) = cost(&rig, settle(&session, settlements)).await;
+    assert_eq!(applied, [true; 3]);
+    assert_eq!(billed, 3 + 3 + 1 + 2);
 }
 
 fn offer() -> Offer {

@@ -16,6 +16,7 @@ mod client;
 mod cluster;
 mod cost;
 mod cost_of_settling;
+mod deliveries;
 mod envs;
 mod events;
 mod feed;

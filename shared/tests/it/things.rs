@@ -9,6 +9,7 @@ use shared::model::{
     OperationId, OperationKind, Spec,
 };
 use shared::queue::{Delivery, Exchange, Job, Queue, Reservation, Settlement, Verdict};
+use shared::webhooks::{Entry, Fate};
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
@@ -23,12 +24,32 @@ pub(crate) fn reconcile(name: &str) -> Job {
     }
 }
 
+/// A line of the log of deliveries about this event, which is delivered.
+pub(crate) fn delivery(event: &str) -> Entry {
+    Entry {
+        event_id: event.parse().unwrap(),
+        url: "https://hooks.example.com/s3cret".into(),
+        body: r#"{"type":"instance.ready"}"#.into(),
+        headers: std::collections::BTreeMap::new(),
+        asked: None,
+        at: Millis(1_000),
+        attempt: 1,
+        fate: Fate::Delivered,
+        reason: None,
+        status: Some(204),
+        took_ms: 3,
+        next_at: None,
+        may_repeat: false,
+    }
+}
+
 /// A job of normal priority.
 pub(crate) fn webhook(name: &str) -> Job {
     Job::Webhook(Delivery {
         event_id: name.parse().unwrap(),
         url: "https://example.com/hook".into(),
         body: r#"{"text":"naïve 🚀 \"quoted\""}"#.into(),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     })

@@ -105,6 +105,7 @@ fn job(orders: &Orders, number: usize) -> anyhow::Result<Job> {
         event_id: format!("msg_{number:026}").parse()?,
         url: "https://example.com/hook".to_owned(),
         body: orders.payload(number),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     }))

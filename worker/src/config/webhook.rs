@@ -5,7 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use shared::config::{Environment, Reader};
 
+use crate::outbound::Proxy;
 use crate::webhook::Secret;
+
+/// Each signs every delivery: the current one and ten that are being rotated out.
+const MOST_SECRETS: usize = 11;
 
 /// Flags and variables of webhooks.
 #[derive(Debug, Args)]
@@ -35,6 +39,12 @@ pub(super) struct WebhookArgs {
     /// Let webhooks go over plain http [default: true outside production]
     #[arg(long, env = "WEBHOOK_ALLOW_HTTP")]
     webhook_allow_http: Option<String>,
+    /// HTTP proxy for webhooks: http://[user:password@]host:port; names are looked up here all the same
+    #[arg(long, env = "WEBHOOK_PROXY", hide_env_values = true)]
+    webhook_proxy: Option<String>,
+    /// How long the log of deliveries keeps what was sent, in days (1 to 30)
+    #[arg(long, env = "WEBHOOK_LOG_DAYS", default_value = "7")]
+    webhook_log_days: String,
 }
 
 /// Webhooks.
@@ -52,6 +62,10 @@ pub struct WebhookConfig {
     pub allow_private: bool,
     /// Plain http may be used.
     pub allow_http: bool,
+    /// The way out, if it is not a direct one.
+    pub proxy: Option<Proxy>,
+    /// How long the log of deliveries keeps a line.
+    pub log_retention: Duration,
 }
 
 /// The shape of a webhook's body.
@@ -77,7 +91,7 @@ impl WebhookArgs {
             self.webhook_secret_file.as_deref(),
             8,
         );
-        let secrets = secrets
+        let secrets: Vec<_> = secrets
             .iter()
             .flat_map(|secrets| secrets.reveal().split(','))
             .filter_map(|text| match Secret::parse(text.trim()) {
@@ -88,11 +102,18 @@ impl WebhookArgs {
                 }
             })
             .collect();
+        if secrets.len() > MOST_SECRETS {
+            let problem = format!("must not hold more than {MOST_SECRETS} secrets");
+            reader.problem("WEBHOOK_SECRET", &problem);
+        }
         let allow_http = self
             .webhook_allow_http
             .clone()
             .unwrap_or_else(|| (environment != Environment::Production).to_string());
+        let log_days = reader.int("WEBHOOK_LOG_DAYS", &self.webhook_log_days, 1..=30);
         WebhookConfig {
+            proxy: self.proxy(reader),
+            log_retention: Duration::from_secs(log_days * 24 * 3600),
             default_url,
             secrets,
             timeout: reader.millis("WEBHOOK_TIMEOUT", &self.webhook_timeout, 1000..=30_000),
@@ -107,5 +128,16 @@ impl WebhookArgs {
             allow_private: reader.bool("WEBHOOK_ALLOW_PRIVATE", &self.webhook_allow_private),
             allow_http: reader.bool("WEBHOOK_ALLOW_HTTP", &allow_http),
         }
+    }
+
+    fn proxy(&self, reader: &mut Reader) -> Option<Proxy> {
+        let raw = self.webhook_proxy.as_deref().filter(|raw| !raw.is_empty())?;
+        let proxy = Proxy::parse(raw);
+        match &proxy {
+            Ok(proxy) => reader.show("WEBHOOK_PROXY", format!("{proxy:?}")),
+            // The text may hold a password.
+            Err(error) => reader.problem("WEBHOOK_PROXY", &error.to_string()),
+        }
+        proxy.ok()
     }
 }

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use url::Host;
 
-use super::{FailureReason, Guard, Outbound};
+use super::{FailureReason, Guard, Outbound, Resolve};
 
 const DNS_BUDGET: Duration = Duration::from_secs(2);
 const CONNECT_BUDGET: Duration = Duration::from_secs(3);
@@ -22,13 +22,12 @@ impl Outbound {
         port: u16,
         deadline: Instant,
     ) -> Result<TcpStream, FailureReason> {
-        let addresses = resolve(self.guard, host, deadline).await?;
-        connect(
-            &addresses,
-            port,
-            deadline.min(Instant::now() + CONNECT_BUDGET),
-        )
-        .await
+        let addresses = resolve(self.guard, &*self.resolver, host, deadline).await?;
+        let budget = deadline.min(Instant::now() + CONNECT_BUDGET);
+        match &self.proxy {
+            Some(proxy) => proxy.tunnel(&addresses, port, budget).await,
+            None => connect(&addresses, port, budget).await,
+        }
     }
 
     /// Opens and closes a TCP connection to `endpoint` (`host:port`, with or without `tcp://`)
@@ -46,6 +45,7 @@ impl Outbound {
 /// The vetted addresses of `host`. IP literals are vetted too, though they need no look-up.
 async fn resolve(
     guard: Guard,
+    resolver: &dyn Resolve,
     host: &Host<String>,
     deadline: Instant,
 ) -> Result<Vec<IpAddr>, FailureReason> {
@@ -57,12 +57,12 @@ async fn resolve(
         Host::Domain(name) if guard.allow_private => name.clone(),
         Host::Domain(name) => format!("{name}."),
     };
-    let lookup = lookup_host((name.as_str(), 0));
-    let answer = timeout_at(deadline.min(Instant::now() + DNS_BUDGET), lookup)
+    let budget = deadline.min(Instant::now() + DNS_BUDGET);
+    let answer = timeout_at(budget, resolver.resolve(&name))
         .await
         .map_err(|_| FailureReason::TimeoutDns)?
         .map_err(|_| FailureReason::DnsError)?;
-    vet(guard, answer.map(|address| address.ip()).collect())
+    vet(guard, answer)
 }
 
 /// All or nothing: an answer that mixes public and private addresses is an attack or a mistake.
@@ -101,6 +101,7 @@ async fn connect(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outbound::SystemResolver;
 
     fn soon() -> Instant {
         Instant::now() + Duration::from_secs(5)
@@ -132,7 +133,7 @@ mod tests {
         // Straight to the resolver, past the rules on names. Some systems do not know the name
         // with its final dot.
         let host = Host::Domain("localhost".to_owned());
-        let blocked = resolve(Guard::default(), &host, soon()).await;
+        let blocked = resolve(Guard::default(), &SystemResolver, &host, soon()).await;
         assert!(
             matches!(
                 blocked,
@@ -145,7 +146,7 @@ mod tests {
             allow_http: true,
         };
         assert!(
-            resolve(lax, &host, soon())
+            resolve(lax, &SystemResolver, &host, soon())
                 .await
                 .unwrap()
                 .iter()
@@ -157,7 +158,7 @@ mod tests {
     async fn a_literal_is_vetted_without_a_look_up() {
         for literal in ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
             let host = Host::parse(literal).unwrap();
-            let answer = resolve(Guard::default(), &host, soon()).await;
+            let answer = resolve(Guard::default(), &SystemResolver, &host, soon()).await;
             assert_eq!(answer, Err(FailureReason::AddressBlocked), "{literal}");
         }
     }

@@ -41,6 +41,8 @@ pub enum FailureReason {
     AddressBlocked,
     /// The URL is malformed or uses a form that is refused.
     UrlInvalid,
+    /// The proxy on the way out does not work; the receiver has nothing to do with it.
+    ProxyError,
     /// A fault on our side; nothing was sent.
     Internal,
 }
@@ -65,6 +67,7 @@ impl FailureReason {
             | Self::ProtocolError
             | Self::ResponseTooLarge
             | Self::UrlInvalid
+            | Self::ProxyError
             | Self::Internal => "other",
         }
     }
@@ -132,6 +135,7 @@ impl fmt::Display for FailureReason {
             Self::ResponseTooLarge => "response_too_large",
             Self::AddressBlocked => "address_blocked",
             Self::UrlInvalid => "url_invalid",
+            Self::ProxyError => "proxy_error",
             Self::Internal => "internal",
         })
     }

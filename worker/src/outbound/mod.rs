@@ -10,6 +10,8 @@ mod dial;
 mod exchange;
 mod failure;
 mod guard;
+mod proxy;
+mod resolve;
 mod retry_after;
 mod tls;
 mod trace;
@@ -22,17 +24,21 @@ pub use address::is_public;
 pub use exchange::Reply;
 pub use failure::FailureReason;
 pub use guard::{Guard, Target, UrlRefused};
+pub use proxy::{InvalidProxy, Proxy};
+pub use resolve::{Resolve, SystemResolver};
 pub use retry_after::retry_after;
 pub use tls::client_config;
 pub use trace::CallContext;
 
 /// The way out: a guard and the TLS settings, cheap to clone.
 ///
-/// It follows no redirect, reads no proxy setting, keeps no connection and decodes no content
+/// It follows no redirect, takes no proxy from the environment, keeps no connection and decodes no content
 /// coding.
 #[derive(Clone)]
 pub struct Outbound {
     guard: Guard,
+    resolver: Arc<dyn Resolve>,
+    proxy: Option<Proxy>,
     tls: TlsConnector,
 }
 
@@ -47,8 +53,24 @@ impl Outbound {
     /// The same with other TLS settings, such as private certificate authorities.
     #[must_use]
     pub fn with_tls(guard: Guard, tls: rustls::ClientConfig) -> Self {
-        let tls = TlsConnector::from(Arc::new(tls));
-        Self { guard, tls }
+        Self {
+            guard,
+            resolver: Arc::new(SystemResolver),
+            proxy: None,
+            tls: TlsConnector::from(Arc::new(tls)),
+        }
+    }
+
+    /// The same with another resolver.
+    #[must_use]
+    pub fn resolving_by(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// The same by way of a proxy, if there is one: names are looked up and vetted here all the same.
+    #[must_use]
+    pub fn through(self, proxy: Option<Proxy>) -> Self {
+        Self { proxy, ..self }
     }
 
     /// The rules this way out obeys.

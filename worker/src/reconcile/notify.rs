@@ -6,8 +6,12 @@ use serde_json::{Map, Value, json};
 use shared::clock::Millis;
 use shared::model::{Event, EventId, EventKind, InstanceId, Spec, Status};
 use shared::queue::{Delivery, Job};
+use url::Url;
 
 use crate::config::{WebhookConfig, WebhookFormat};
+
+/// The type of the webhook about a receiver that gets nothing more.
+const ENDPOINT_DISABLED: &str = "endpoint.disabled";
 
 /// Knows where webhooks go and in which shape.
 #[derive(Debug, Clone)]
@@ -44,7 +48,7 @@ impl Notifier {
         let payload = payload(spec, status, event)?;
         let head = Head {
             id: &event.id,
-            kind: event.kind,
+            kind: event.kind.as_str(),
             at: event.at,
             sequence: status.notices,
             traceparent: spec.request.traceparent.as_ref(),
@@ -75,7 +79,33 @@ impl Notifier {
         }
         let head = Head {
             id,
-            kind,
+            kind: kind.as_str(),
+            at,
+            sequence: 0,
+            traceparent: None,
+        };
+        Some(self.job(url, &head, payload))
+    }
+
+    /// The webhook about a receiver that answered 410, to whoever is told of everything; `None` when that
+    /// is the receiver itself, or nobody.
+    pub(crate) fn disabled(&self, receiver: &str, at: Millis) -> Option<Job> {
+        let url = self.default_url.clone().filter(|url| url != receiver)?;
+        let origin = Url::parse(receiver).ok()?.origin().ascii_serialization();
+        let id = EventId::generate();
+        let mut payload = Map::new();
+        for (name, value) in [
+            ("status", json!("endpoint_disabled")),
+            ("timestamp", json!(at.iso())),
+            ("eventId", json!(id)),
+            ("type", json!(ENDPOINT_DISABLED)),
+            ("data", json!({ "receiver": origin, "reason": "http_410" })),
+        ] {
+            payload.insert(name.to_owned(), value);
+        }
+        let head = Head {
+            id: &id,
+            kind: ENDPOINT_DISABLED,
             at,
             sequence: 0,
             traceparent: None,
@@ -98,6 +128,7 @@ impl Notifier {
             event_id: head.id.clone(),
             url,
             body: body.to_string(),
+            asked: None,
             headers: BTreeMap::new(),
             traceparent: head.traceparent.cloned(),
         })
@@ -107,7 +138,7 @@ impl Notifier {
 /// What every body says of its event.
 struct Head<'a> {
     id: &'a EventId,
-    kind: EventKind,
+    kind: &'a str,
     at: Millis,
     sequence: u64,
     traceparent: Option<&'a String>,

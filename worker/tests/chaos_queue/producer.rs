@@ -30,6 +30,7 @@ pub(crate) fn job(n: usize) -> Job {
         event_id: format!("evt_{n}").parse().unwrap(),
         url: "https://example.com/hook".to_owned(),
         body: format!(r#"{{"number":{n}}}"#),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     })

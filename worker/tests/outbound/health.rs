@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use devstack::receiver::{Habit, Receiver, closed_port};
 use serde_json::json;
 use tokio::net::TcpListener;
 use worker::health::{
@@ -9,7 +10,7 @@ use worker::health::{
 };
 use worker::outbound::{FailureReason, Guard};
 
-use crate::receiver::{LAX, Receiver, closed_port, outbound};
+use crate::support::{LAX, outbound};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -46,7 +47,9 @@ async fn error(endpoint: Endpoint) -> Option<String> {
 #[tokio::test]
 async fn successes_and_redirects_are_healthy_and_redirects_are_not_followed() {
     for status in ["200 OK", "204 No Content", "302 Found", "308 Permanent"] {
-        let receiver = Receiver::status(status, "Location: http://127.0.0.1:1/\r\n").await;
+        let receiver = Receiver::status(status, "Location: http://127.0.0.1:1/\r\n")
+            .await
+            .unwrap();
         assert_eq!(error(http(receiver.url())).await, None, "{status}");
         assert_eq!(receiver.connections(), 1);
         let request = &receiver.requests()[0];
@@ -60,7 +63,7 @@ async fn successes_and_redirects_are_healthy_and_redirects_are_not_followed() {
         );
     }
     for status in [400, 401, 404, 500, 502] {
-        let receiver = Receiver::status(&format!("{status} X"), "").await;
+        let receiver = Receiver::status(&format!("{status} X"), "").await.unwrap();
         assert_eq!(
             error(http(receiver.url())).await,
             Some(format!("http_{status}"))
@@ -81,13 +84,15 @@ async fn a_proxys_error_page_with_a_good_status_is_unhealthy() {
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}",
             page.len()
         );
-        let receiver = Receiver::saying(answer).await;
+        let receiver = Receiver::saying(answer).await.unwrap();
         assert_eq!(
             error(http(receiver.url())).await.as_deref(),
             Some("gateway_error_page")
         );
     }
-    let receiver = Receiver::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let receiver = Receiver::saying("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await
+        .unwrap();
     assert_eq!(error(http(receiver.url())).await, None);
 }
 
@@ -123,8 +128,8 @@ async fn a_tcp_endpoint_is_healthy_when_it_accepts() {
 
 #[tokio::test]
 async fn all_are_checked_side_by_side_and_summed_up() {
-    let good = Receiver::status("200 OK", "").await;
-    let hangs = Receiver::silent().await;
+    let good = Receiver::status("200 OK", "").await.unwrap();
+    let hangs = Receiver::with(Habit::Silent).await.unwrap();
     let endpoints = [
         http(good.url()),
         http(hangs.url()),
@@ -155,7 +160,7 @@ async fn all_are_checked_side_by_side_and_summed_up() {
 
 #[tokio::test]
 async fn the_report_has_the_shape_that_callers_know() {
-    let endpoint = format!("http://{}/", closed_port().await);
+    let endpoint = format!("http://{}/", closed_port().await.unwrap());
     let mut report = serde_json::to_value(report(&[http(&endpoint)]).await).unwrap();
     for time in ["/startedAt", "/completedAt", "/endpoints/0/lastChecked"] {
         let time = report.pointer_mut(time).unwrap().take();
@@ -181,7 +186,7 @@ async fn the_report_has_the_shape_that_callers_know() {
 
 #[tokio::test]
 async fn with_the_guard_up_nothing_local_is_touched() {
-    let receiver = Receiver::status("200 OK", "").await;
+    let receiver = Receiver::status("200 OK", "").await.unwrap();
     let strict = outbound(Guard {
         allow_private: false,
         allow_http: true,

@@ -5,7 +5,10 @@
     reason = "a test that cannot go on should say so"
 )]
 
+mod addresses;
+mod attempts;
 mod health;
-mod receiver;
+mod proxy;
+mod support;
 mod tls;
 mod webhook;

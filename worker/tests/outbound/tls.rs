@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use worker::outbound::{CallContext, Outbound};
 use worker::webhook::{Deliverer, DelivererOptions, Delivery, Outcome};
 
-use crate::receiver::{LAX, outbound};
+use crate::support::{LAX, outbound};
 
 /// Serves one certificate for `name`; returns the port and the certificate.
 async fn serve(name: &str) -> (u16, CertificateDer<'static>) {

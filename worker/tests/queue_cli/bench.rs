@@ -193,6 +193,7 @@ pub(crate) fn webhook(event: &str) -> Job {
         event_id: event.parse().unwrap(),
         url: "https://user:s3cret@hooks.example.com/s3cret?token=s3cret".to_owned(),
         body: "{\"status\":\"ready\u{9b}2J\"}".to_owned(),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     })

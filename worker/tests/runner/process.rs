@@ -83,6 +83,7 @@ async fn bodies_that_cannot_be_read_and_unknown_kinds_end_in_the_dead_letter_of_
         event_id: "evt_good".parse().unwrap(),
         url: format!("{}/hook", stack.sink().url()),
         body: "{}".to_owned(),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     });

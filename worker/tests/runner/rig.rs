@@ -243,6 +243,7 @@ pub(crate) fn webhook(name: &str) -> Job {
         event_id: name.parse().unwrap(),
         url: "https://example.com/hook".to_owned(),
         body: "{}".to_owned(),
+        asked: None,
         headers: std::collections::BTreeMap::new(),
         traceparent: None,
     })

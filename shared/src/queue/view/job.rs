@@ -189,6 +189,7 @@ mod tests {
             event_id: "msg_1".parse().unwrap(),
             url: url.to_owned(),
             body: body.to_owned(),
+            asked: None,
             headers: std::collections::BTreeMap::new(),
             traceparent: None,
         };

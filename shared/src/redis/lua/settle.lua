@@ -10,7 +10,7 @@
   KEYS[12] budget  hash     see its head
   KEYS[13] feed    stream  what happened to whom: events of all instances, in order, the newest ones
   KEYS[14...] events  list  of each instance that has new events, oldest first; also the hash of
-        stock-outs and other hashes, when there is something to change in them
+        stock-outs, the log of deliveries and other hashes, when there is something to change in them
 
   ARGV  session, request number, '1' if repeated, number of groups of jobs
         per group: token, '1' if all are done without anything to write, number of jobs
@@ -23,6 +23,7 @@
                    'event' index of its list in KEYS, event | 'unname' name, instance id |
                    'close' instance id, '' |
                    'set' index of a hash in KEYS, field, value | 'unset' index of a hash in KEYS, field |
+                   'delivery' index of the log of deliveries in KEYS, line |
                    'stock' index of the hash of stock-outs in KEYS, "word field" (see stock.lua) |
                    'reserve' instance id, "units|generation" (ignored if one of a later generation
                    is stored) |
@@ -37,7 +38,8 @@
         and of a kind that was paused since, writes a status, writes an operation; + 2 per event, + 1 when there are any, + 2
         per name (1 when it was free), + 2 per closed instance; + 2 when there are reservations (1 when
         none of them counts), + 1 when any of them is released; + 1 per hash that has fields set, + 1 per
-        hash that has fields removed; + 1 when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
+        hash that has fields removed; + 2 when there are lines for the log of deliveries;
+        + 1 when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
         enqueue (less 2) when there are follow-up jobs; + 1 when an instance has news: an operation or an event; + 1 when jobs became due that it did not reserve
         itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
         nothing, and one more than the first when that was not applied ]]
@@ -46,6 +48,7 @@ local BUDGET, FEED = KEYS[12], KEYS[13]
 local FEED_KEPT = 5000
 local EVENTS_KEPT = 500
 local LOG_KEPT = 2000
+local DELIVERIES_KEPT = 10000
 
 local session, request, is_repeat = take(), take(), take() == '1'
 
@@ -248,9 +251,26 @@ local function replace_reservations(wanted)
   end
 end
 
+-- Appends to the ring of deliveries, over its oldest lines. A log that is none costs its lines, not the
+-- result.
+local function log_deliveries(log, added)
+  billed = billed + 2
+  local last = redis.pcall('HINCRBY', log, 'n', #added)
+  if type(last) ~= 'number' then
+    return
+  end
+  local fields = {}
+  for i, line in ipairs(added) do
+    local number = last - #added + i
+    fields[2 * i - 1], fields[2 * i] = num(number % DELIVERIES_KEPT), num(number) .. '|' .. line
+  end
+  redis.pcall('HSET', log, unpack(fields))
+end
+
 -- What the jobs found out, before what says that they are over: an error half-way loses no result.
 local statuses, operations, follow_ups, reservations = {}, {}, {}, {}
 local notes, stock_key = {}, nil
+local lines, log_key = {}, nil
 -- Position of a hash in KEYS -> what is set in it, what is removed from it.
 local set_fields, unset_fields = {}, {}
 local function fields_of(hashes, position)
@@ -290,6 +310,8 @@ for _, job in ipairs(mine) do
     elseif write.kind == 'stock' then
       local word, field = string.match(write.value, '^(%a+) (.*)$')
       stock_key, notes[#notes + 1] = KEYS[tonumber(write.key)], { word = word, field = field }
+    elseif write.kind == 'delivery' then
+      log_key, lines[#lines + 1] = KEYS[tonumber(write.key)], write.value
     elseif write.kind == 'reserve' then
       reservations[#reservations + 1] = write
     elseif write.kind == 'job' then
@@ -320,6 +342,9 @@ for place, fields in pairs(set_fields) do
 end
 if stock_key then
   note_stock(stock_key, notes)
+end
+if log_key then
+  log_deliveries(log_key, lines)
 end
 if #dropped > 0 then
   call('HDEL', JOBS, unpack(dropped))
