@@ -54,6 +54,8 @@ pub(crate) enum ApiError {
     NoOperation(String),
     #[error("no such job: {0}")]
     NoJob(String),
+    #[error("no such entry of a cache: {name} {key}")]
+    NoCacheEntry { name: String, key: String },
     #[error("{id} is {state}, not dead")]
     JobNotDead { id: String, state: JobState },
     #[error("no {}: {why}", wish.verb())]
@@ -173,6 +175,7 @@ impl ApiError {
             Self::NoInstance(_) => (S::NOT_FOUND, "INSTANCE_NOT_FOUND"),
             Self::NoOperation(_) => (S::NOT_FOUND, "OPERATION_NOT_FOUND"),
             Self::NoJob(_) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
+            Self::NoCacheEntry { .. } => (S::NOT_FOUND, "CACHE_KEY_NOT_FOUND"),
             Self::JobNotDead { .. } => (S::CONFLICT, "JOB_NOT_DEAD"),
             Self::NotPossible { wish, .. } => (S::BAD_REQUEST, wish.refusal()),
             Self::NameTaken { .. } => (S::CONFLICT, "INSTANCE_ALREADY_EXISTS"),
@@ -223,6 +226,7 @@ impl ApiError {
             Self::NoInstance(id) => format!("Instance not found: {id}"),
             Self::NoOperation(id) => format!("Operation not found: {id}"),
             Self::NoJob(id) => format!("Job not found: {id}"),
+            Self::NoCacheEntry { name, key } => format!("Key '{key}' not found in cache '{name}'"),
             Self::JobNotDead { id, state } => format!("Job {id} is {state}, not dead"),
             Self::NotPossible { wish, why } => {
                 format!(
@@ -277,6 +281,7 @@ impl ApiError {
             | Self::NoInstance(_)
             | Self::NoOperation(_)
             | Self::NoJob(_)
+            | Self::NoCacheEntry { .. }
             | Self::JobNotDead { .. }
             | Self::NotPossible { .. }
             | Self::NameTaken { .. }
@@ -313,6 +318,7 @@ impl ApiError {
             | Self::NoInstance(_)
             | Self::NoOperation(_)
             | Self::NoJob(_)
+            | Self::NoCacheEntry { .. }
             | Self::JobNotDead { .. }
             | Self::NotPossible { .. }
             | Self::NameTaken { .. }

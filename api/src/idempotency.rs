@@ -65,6 +65,14 @@ impl Way {
             | Endpoint::ListJobs
             | Endpoint::QueueStats
             | Endpoint::ReadJob
+            | Endpoint::CacheStats
+            | Endpoint::OneCacheStats
+            | Endpoint::ClearCaches
+            | Endpoint::CleanUpCaches
+            | Endpoint::RemoveCacheEntry
+            | Endpoint::ResetCaches
+            | Endpoint::CacheSchedule
+            | Endpoint::RunCacheSchedule
             | Endpoint::Health
             | Endpoint::Live
             | Endpoint::Ready

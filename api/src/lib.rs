@@ -10,6 +10,7 @@ mod auth;
 mod bill;
 mod body;
 mod budget;
+mod caches;
 mod config;
 mod connection;
 mod context;

@@ -31,6 +31,9 @@ impl Access {
             | Endpoint::ReadOperation
             | Endpoint::ListJobs
             | Endpoint::QueueStats
+            | Endpoint::CacheStats
+            | Endpoint::OneCacheStats
+            | Endpoint::CacheSchedule
             | Endpoint::ReadJob => Self::Scope(Scope::Read),
             Endpoint::CreateInstance
             | Endpoint::ChangeInstance(_)
@@ -43,8 +46,14 @@ impl Access {
             | Endpoint::TriggerMigration
             | Endpoint::RetryDeadJobs
             | Endpoint::DropJob
+            | Endpoint::ClearCaches
+            | Endpoint::CleanUpCaches
+            | Endpoint::RemoveCacheEntry
+            | Endpoint::RunCacheSchedule
             | Endpoint::RetryJob => Self::Scope(Scope::Write),
-            Endpoint::PauseQueue | Endpoint::ResumeQueue => Self::Scope(Scope::Admin),
+            Endpoint::PauseQueue | Endpoint::ResumeQueue | Endpoint::ResetCaches => {
+                Self::Scope(Scope::Admin)
+            }
         }
     }
 }

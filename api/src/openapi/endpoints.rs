@@ -1,5 +1,7 @@
 //! What is told of each endpoint.
 
+mod caches;
+
 use serde_json::{Value, json};
 use shared::queue::view::{JobView, PageView, PauseView, RetriedView, RevivalView, StatsView};
 use shared::queue::{JobState, QueueAdmin};
@@ -118,6 +120,14 @@ pub(super) fn describe(endpoint: Endpoint, schemas: &mut Schemas) -> Described {
         | Endpoint::RetryJob
         | Endpoint::PauseQueue
         | Endpoint::ResumeQueue => of_queue(endpoint, schemas),
+        Endpoint::CacheStats
+        | Endpoint::OneCacheStats
+        | Endpoint::ClearCaches
+        | Endpoint::CleanUpCaches
+        | Endpoint::RemoveCacheEntry
+        | Endpoint::ResetCaches
+        | Endpoint::CacheSchedule
+        | Endpoint::RunCacheSchedule => caches::describe(endpoint, schemas),
         Endpoint::Health
         | Endpoint::Live
         | Endpoint::Ready
