@@ -14,7 +14,7 @@ pub(super) struct CacheArgs {
     /// The same for the listing of the whole fleet (10 to 600)
     #[arg(long, env = "COMPREHENSIVE_CACHE_TTL", default_value = "30")]
     comprehensive_cache_ttl: String,
-    /// Entries of each cache, at most (10 to 100000)
+    /// Entries of each cache, at most; with 0 nothing is kept (0 to 100000)
     #[arg(long, env = "MAX_CACHE_SIZE", default_value = "1000")]
     max_cache_size: String,
     /// With `REDIS_ENABLE_FALLBACK`: how long after its time an answer stands in while Redis does not answer,
@@ -44,7 +44,7 @@ impl CacheArgs {
         CacheConfig {
             instances: reader.seconds("CACHE_TIMEOUT", &self.cache_timeout, 60..=3600),
             fleet: reader.seconds("COMPREHENSIVE_CACHE_TTL", ttl, 10..=600),
-            max_entries: reader.int("MAX_CACHE_SIZE", &self.max_cache_size, 10..=100_000),
+            max_entries: reader.int("MAX_CACHE_SIZE", &self.max_cache_size, 0..=100_000),
             stale: if has_fallback { stale } else { Duration::ZERO },
         }
     }

@@ -23,6 +23,8 @@ const MOST_TOLD: usize = 1000;
 /// How long an answer is remembered for those who asked while it was on its way. They have it at once; this
 /// is for those whose tasks run late.
 const FLIGHT: Duration = Duration::from_secs(1);
+/// Those are remembered for so many keys, at most.
+const MOST_FLIGHTS: u64 = 1000;
 /// Memory of an entry beside its key and value.
 const OVERHEAD: usize = 200;
 
@@ -139,9 +141,14 @@ impl<V: Cacheable> Cache<V> {
         let counters = Arc::new(Counters::new(rules.name));
         let evicted = Arc::clone(&counters);
         let least = rules.max_bytes / rules.max_entries.max(1);
+        let room = if rules.max_entries == 0 {
+            0
+        } else {
+            rules.max_bytes
+        };
         let entries = moka::future::Cache::builder()
             .name(rules.name)
-            .max_capacity(rules.max_bytes)
+            .max_capacity(room)
             // Nothing weighs less than its share, so the number of entries is bounded as well.
             .weigher(move |_, kept: &Arc<Kept<V>>| {
                 u32::try_from((kept.bytes as u64).max(least)).unwrap_or(u32::MAX)
@@ -154,7 +161,7 @@ impl<V: Cacheable> Cache<V> {
             })
             .build();
         let flights = moka::future::Cache::builder()
-            .max_capacity(rules.max_entries)
+            .max_capacity(MOST_FLIGHTS)
             .time_to_live(FLIGHT)
             .build();
         Self(Arc::new(Inner {

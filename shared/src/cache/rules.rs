@@ -13,7 +13,7 @@ pub struct CacheRules {
     pub revalidate: Duration,
     /// After its `ttl`, for so long an entry stands in for one that cannot be had.
     pub stale: Duration,
-    /// Entries, at most.
+    /// Entries, at most; with 0 nothing is kept, and what many ask for at once is still fetched once.
     pub max_entries: u64,
     /// Bytes of all entries, at most.
     pub max_bytes: u64,

@@ -204,6 +204,19 @@ async fn neither_entries_nor_bytes_grow_without_bound() {
 }
 
 #[tokio::test]
+async fn a_cache_without_room_keeps_nothing() {
+    let none = CacheRules {
+        max_entries: 0,
+        ..RULES
+    };
+    let (cache, behind) = (Cache::new(none), Behind::default());
+    let answers = join_all((0..100).map(|_| get(&cache, &behind))).await;
+    assert!(answers.iter().all(|answer| *answer == told("1", Source::Miss)));
+    assert_eq!(get(&cache, &behind).await, told("2", Source::Miss));
+    assert_eq!(cache.stats().await.entries, 0);
+}
+
+#[tokio::test]
 async fn entries_are_removed_one_by_one_when_outdated_or_all() {
     let (cache, behind) = (Cache::new(RULES), Behind::default());
     for key in ["a", "b", "c"] {
