@@ -13,6 +13,13 @@ use crate::options::{
 };
 use crate::validate::{MAX_NAME, Whole};
 
+/// A body with one member, a text.
+pub(super) fn text_of(name: &str, about: &str) -> Value {
+    let text = json!({ "type": "string", "description": about });
+    let properties = Map::from_iter([(name.to_owned(), text)]);
+    json!({ "type": "object", "properties": properties })
+}
+
 /// The body of a create.
 pub(super) fn create() -> Value {
     json!({
@@ -125,7 +132,8 @@ pub(super) fn flags(flags: &[(&str, bool)]) -> Value {
 
 /// The body that has webhooks delivered once more.
 pub(super) fn replay() -> Value {
-    let time = |about: &str| json!({ "type": "string", "format": "date-time", "description": about });
+    let time =
+        |about: &str| json!({ "type": "string", "format": "date-time", "description": about });
     json!({
         "type": "object",
         "required": ["from"],

@@ -10,6 +10,7 @@
 mod accept;
 mod auth;
 mod budget;
+mod caches;
 mod change;
 mod drain;
 mod edge;
@@ -31,6 +32,6 @@ mod replicas;
 mod start;
 mod stream;
 mod usage;
-mod webhooks;
 mod wait;
+mod webhooks;
 mod worker;

@@ -3,6 +3,7 @@
 mod cluster;
 mod command;
 mod error;
+mod guard;
 pub mod keys;
 mod reply;
 mod resp;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use cluster::Cluster;
 pub use command::Command;
 pub use error::{RedisError, ServerError};
+use guard::Guard;
 pub use keys::Keys;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -86,6 +88,7 @@ pub struct Redis {
     retries: u32,
     backoff: Backoff,
     scripts_run: Arc<AtomicU64>,
+    guard: Option<Arc<Guard>>,
 }
 
 #[derive(Clone)]
@@ -130,6 +133,7 @@ impl Redis {
             retries: options.retries,
             backoff,
             scripts_run: Arc::default(),
+            guard: None,
         })
     }
 
@@ -224,6 +228,22 @@ impl Redis {
         }
     }
 
+    /// The same handle for callers that shall not wait for a server that does not answer: after a few failures
+    /// in a row requests fail at once ([`RedisError::NotAsked`]), but for one now and then that tries.
+    #[must_use]
+    pub fn guarded(&self) -> Self {
+        Self {
+            guard: Some(Arc::new(Guard::new())),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a guarded handle lets nobody wait at the moment.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.is_open())
+    }
+
     /// Listens to a channel until the subscription is dropped.
     #[must_use]
     pub fn subscribe(&self, channel: String) -> Subscription {
@@ -243,13 +263,13 @@ impl Redis {
         }
         let mut tries = 0;
         loop {
-            let error = match self.execute(batch).await {
+            let error = match self.execute_guarded(batch).await {
                 Ok(replies) => return Ok(replies),
                 Err(error) => error,
             };
             let may_repeat =
                 error.was_not_applied() || (error.is_passing() && repeat == Repeat::Harmless);
-            if tries >= self.retries || !may_repeat {
+            if tries >= self.retries || !may_repeat || self.is_given_up() {
                 return Err(error);
             }
             let wait = self
@@ -260,6 +280,16 @@ impl Redis {
             metrics::counter!("redis_retries_total").increment(1);
             tokio::time::sleep(wait).await;
         }
+    }
+
+    async fn execute_guarded(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
+        let Some(guard) = &self.guard else {
+            return self.execute(batch).await;
+        };
+        let _place = guard.enter()?;
+        let result = self.execute(batch).await;
+        guard.note(result.as_ref().err());
+        result
     }
 
     async fn execute(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
