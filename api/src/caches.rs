@@ -85,6 +85,7 @@ pub(crate) struct Caches {
     store: Arc<Store>,
     changes: Arc<Changes>,
     kept: Arc<Kept>,
+    keeps: bool,
     follower: OnceLock<AbortOnDropHandle<()>>,
 }
 
@@ -163,6 +164,7 @@ impl Caches {
             store: Arc::new(store.clone()),
             changes,
             kept: Arc::new(kept),
+            keeps: config.max_entries > 0,
             follower: OnceLock::new(),
         }
     }
@@ -211,8 +213,11 @@ impl Caches {
         self.kept.outdate_all();
     }
 
-    /// Follows what is changed elsewhere, from the first read on.
+    /// Follows what is changed elsewhere, from the first read on; where nothing is kept there is no need to.
     fn follow(&self) {
+        if !self.keeps {
+            return;
+        }
         self.follower.get_or_init(|| {
             let (changes, kept) = (Arc::clone(&self.changes), Arc::clone(&self.kept));
             AbortOnDropHandle::new(tokio::spawn(follow(changes, kept)))

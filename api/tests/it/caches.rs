@@ -69,7 +69,7 @@ async fn a_caller_reads_what_it_wrote_through_the_same_process_at_once() {
         assert_eq!(api.get("/api/instances").await.body["total"], round + 1);
         assert_eq!(api.get(&path).await.text("/status"), "creating");
         api.delete(&path).await;
-        assert_eq!(api.get(&path).await.text("/status"), "terminating");
+        assert_eq!(api.get(&path).await.text("/status"), "deleting");
         let used = json!({ "lastUsedAt": "2026-01-02T03:04:05.000Z" });
         api.put(&format!("{path}/last-used"), &used).await;
         let told = api.get(&path).await.text("/lastUsedAt");
@@ -89,7 +89,7 @@ async fn what_one_process_changes_the_others_show() {
     let path = format!("/api/instances/{id}");
     hit(&second, &path).await;
     first.delete(&path).await;
-    shows(&second, &path, "/status", "terminating").await;
+    shows(&second, &path, "/status", "deleting").await;
 }
 
 #[tokio::test]

@@ -223,8 +223,7 @@ impl<V: Cacheable> Cache<V> {
                 Ok(kept.served(Source::Miss))
             }
             Err(error) => {
-                let kept =
-                    found.filter(|kept| kept.at.elapsed() < inner.rules.ttl + inner.rules.stale);
+                let kept = found.filter(|kept| inner.rules.may_stand_in(kept.at.elapsed()));
                 let kept = kept.ok_or(error)?;
                 inner.counters.stale();
                 Ok(kept.served(Source::Stale))

@@ -11,10 +11,18 @@ pub struct CacheRules {
     pub absent_ttl: Duration,
     /// After its `ttl`, for so long an entry is told as stale at once while the next one is fetched.
     pub revalidate: Duration,
-    /// After its `ttl`, for so long an entry stands in for one that cannot be had.
+    /// After its `ttl`, for so long an entry stands in for one that cannot be had; with zero none
+    /// ever does.
     pub stale: Duration,
     /// Entries, at most; with 0 nothing is kept, and what many ask for at once is still fetched once.
     pub max_entries: u64,
     /// Bytes of all entries, at most.
     pub max_bytes: u64,
+}
+
+impl CacheRules {
+    /// Whether an entry of this age is better than nothing.
+    pub(super) fn may_stand_in(&self, age: Duration) -> bool {
+        !self.stale.is_zero() && age < self.ttl + self.stale
+    }
 }

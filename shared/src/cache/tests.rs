@@ -170,6 +170,19 @@ async fn an_entry_stands_in_while_nothing_answers_and_not_beyond_its_limit() {
 }
 
 #[tokio::test]
+async fn where_nothing_may_stand_in_nothing_does() {
+    let strict = CacheRules {
+        stale: Duration::ZERO,
+        ..RULES
+    };
+    let (cache, behind) = (Cache::new(strict), Behind::default());
+    assert_eq!(get(&cache, &behind).await, Ok(told("1", Source::Miss)));
+    cache.doubt(true);
+    behind.down(true);
+    assert_eq!(get(&cache, &behind).await, Err(()));
+}
+
+#[tokio::test]
 async fn while_changes_are_not_told_nothing_is_fresh() {
     let (cache, behind) = (Cache::new(RULES), Behind::default());
     assert_eq!(get(&cache, &behind).await, Ok(told("1", Source::Miss)));

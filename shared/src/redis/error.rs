@@ -131,17 +131,10 @@ impl RedisError {
         }
     }
 
-    /// Nobody answered, whatever was asked.
+    /// Nobody answered.
     #[must_use]
-    pub fn is_away(&self) -> bool {
-        match self {
-            Self::Unreachable { .. }
-            | Self::Unclear(_)
-            | Self::Unauthorized(_)
-            | Self::Quota(_) => true,
-            Self::Server(error) => error.is_passing(),
-            Self::NotAsked(_) | Self::Protocol(_) | Self::Refused(_) => false,
-        }
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unclear(_))
     }
 }
 

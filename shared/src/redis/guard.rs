@@ -1,37 +1,29 @@
 //! Keeps callers from waiting for a Redis that does not answer, and from waiting in ever greater numbers for
 //! one that is slow. For processes whose callers can be told to come again; workers wait instead.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use super::error::RedisError;
 
-/// So many failures in a row, and nobody else is kept waiting.
+/// So many failures in a row, and nobody is kept waiting.
 const STRIKES: u32 = 3;
-/// From one try that failed to the next.
-const TRY_EVERY: Duration = Duration::from_millis(250);
-/// A try that takes longer does not keep the next one from being made.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// From then on it is tried so often whether it answers.
+pub(super) const TRY_EVERY: Duration = Duration::from_millis(250);
+/// A try takes so long at the most.
+pub(super) const TRY_FOR: Duration = Duration::from_secs(1);
 /// Requests on their way at a time; what a server answers slowly must not pile up in memory.
 const AT_ONCE: usize = 1024;
 
 /// Lets requests through while they are answered.
 #[derive(Debug)]
 pub(super) struct Guard {
-    state: Mutex<State>,
+    /// Failures in a row.
+    strikes: AtomicU32,
     places: Semaphore,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// So many failures in a row.
-    Closed(u32),
-    /// Nobody is let through before this but one who tries.
-    Open(Instant),
 }
 
 impl Guard {
@@ -41,7 +33,7 @@ impl Guard {
             counter!("redis_not_asked_total", "why" => why).increment(0);
         }
         Self {
-            state: Mutex::new(State::Closed(0)),
+            strikes: AtomicU32::new(0),
             places: Semaphore::new(AT_ONCE),
         }
     }
@@ -52,117 +44,83 @@ impl Guard {
             counter!("redis_not_asked_total", "why" => why).increment(1);
             RedisError::NotAsked(message)
         };
-        let mut state = self.state();
-        if let State::Open(next) = &mut *state {
-            let now = Instant::now();
-            if now < *next {
-                return Err(not_asked("open", "it did not answer a moment ago"));
-            }
-            *next = now + TRY_AGAIN;
+        if self.is_open() {
+            return Err(not_asked("open", "it did not answer a moment ago"));
         }
-        drop(state);
         self.places
             .try_acquire()
             .map_err(|_| not_asked("full", "too many wait for it already"))
     }
 
-    /// What came of a request: an answer of whatever kind, or none.
-    pub(super) fn note(&self, error: Option<&RedisError>) {
-        let mut state = self.state();
-        let is_away = error.is_some_and(RedisError::is_away);
-        let was_open = matches!(*state, State::Open(_));
-        *state = match (is_away, *state) {
-            (false, _) => State::Closed(0),
-            (true, State::Closed(strikes)) if strikes + 1 < STRIKES => State::Closed(strikes + 1),
-            (true, _) => State::Open(Instant::now() + TRY_EVERY),
-        };
-        let is_open = matches!(*state, State::Open(_));
-        drop(state);
-        if was_open == is_open {
-            return;
+    /// What came of a request: an answer of whatever kind, or none. Whether that was one failure too many:
+    /// whoever is told so tries until there is an answer, and tells [`Self::answered`].
+    pub(super) fn note(&self, error: Option<&RedisError>) -> bool {
+        if !error.is_some_and(RedisError::is_silence) {
+            // While nobody is let through, this one was on its way before.
+            if !self.is_open() {
+                self.strikes.store(0, Ordering::Release);
+            }
+            return false;
         }
-        gauge!("redis_breaker_open").set(f64::from(u8::from(is_open)));
-        if is_open {
-            let kind = error.map_or("", RedisError::kind);
-            tracing::warn!(kind, "Redis does not answer: callers are told so at once");
-        } else {
-            tracing::info!("Redis answers again");
+        if self.strikes.fetch_add(1, Ordering::AcqRel) + 1 != STRIKES {
+            return false;
         }
+        gauge!("redis_breaker_open").set(1.0);
+        let kind = error.map_or("", RedisError::kind);
+        tracing::warn!(kind, "Redis does not answer: callers are told so at once");
+        true
+    }
+
+    /// It answers again.
+    pub(super) fn answered(&self) {
+        self.strikes.store(0, Ordering::Release);
+        gauge!("redis_breaker_open").set(0.0);
+        tracing::info!("Redis answers again");
     }
 
     /// Whether nobody is kept waiting at the moment.
     pub(super) fn is_open(&self) -> bool {
-        matches!(*self.state(), State::Open(_))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.strikes.load(Ordering::Acquire) >= STRIKES
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{advance, pause};
-
     use super::*;
 
-    fn away() -> RedisError {
+    fn silence() -> RedisError {
         RedisError::Unclear("no answer in time".into())
     }
 
-    fn open() -> Guard {
+    #[test]
+    fn after_three_failures_in_a_row_nobody_waits_and_one_is_to_try() {
         let guard = Guard::new();
-        for _ in 0..STRIKES {
-            drop(guard.enter().unwrap());
-            guard.note(Some(&away()));
-        }
-        guard
-    }
-
-    #[tokio::test]
-    async fn after_three_failures_one_tries_now_and_then_and_nobody_else_waits() {
-        pause();
-        let guard = open();
-        assert!(guard.is_open());
+        let failures: Vec<bool> = (0..5).map(|_| guard.note(Some(&silence()))).collect();
+        assert_eq!(failures, [false, false, true, false, false]);
         assert!(guard.enter().is_err());
-        advance(TRY_EVERY).await;
-        let _trying = guard.enter().unwrap();
-        assert!(guard.enter().is_err(), "one at a time");
-        guard.note(Some(&away()));
-        assert!(guard.enter().is_err());
-        advance(TRY_EVERY).await;
-        drop(guard.enter().unwrap());
         guard.note(None);
-        assert!(!guard.is_open());
+        assert!(guard.is_open(), "that was asked before");
+        guard.answered();
         drop(guard.enter().unwrap());
+        assert!(!guard.note(Some(&silence())), "it counts anew");
     }
 
-    #[tokio::test]
-    async fn a_try_that_hangs_does_not_keep_the_next_one_from_being_made() {
-        pause();
-        let guard = open();
-        advance(TRY_EVERY).await;
-        let _hanging = guard.enter().unwrap();
-        advance(TRY_AGAIN).await;
-        drop(guard.enter().unwrap());
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_is_an_error_is_an_answer() {
+    #[test]
+    fn an_answer_that_is_an_error_is_an_answer() {
         let guard = Guard::new();
         for _ in 0..2 * STRIKES {
             guard.note(Some(&RedisError::Protocol("odd".into())));
         }
         for _ in 1..STRIKES {
-            guard.note(Some(&away()));
+            guard.note(Some(&silence()));
         }
         guard.note(None);
-        guard.note(Some(&away()));
+        guard.note(Some(&silence()));
         assert!(!guard.is_open());
     }
 
-    #[tokio::test]
-    async fn no_more_wait_than_there_are_places() {
+    #[test]
+    fn no_more_wait_than_there_are_places() {
         let guard = Guard::new();
         let waiting: Vec<_> = (0..AT_ONCE).map(|_| guard.enter().unwrap()).collect();
         assert!(guard.enter().is_err());

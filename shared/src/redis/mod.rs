@@ -11,14 +11,14 @@ pub mod scripts;
 mod subscribe;
 mod upstash;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use cluster::Cluster;
 pub use command::Command;
 pub use error::{RedisError, ServerError};
-use guard::Guard;
+use guard::{Guard, TRY_EVERY, TRY_FOR};
 pub use keys::Keys;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -26,6 +26,7 @@ pub use reply::Reply;
 use resp::Resp;
 pub use scripts::Script;
 pub use subscribe::{Notice, Subscription};
+use tokio::time::timeout;
 use upstash::Upstash;
 
 use crate::backoff::Backoff;
@@ -229,7 +230,7 @@ impl Redis {
     }
 
     /// The same handle for callers that shall not wait for a server that does not answer: after a few failures
-    /// in a row requests fail at once ([`RedisError::NotAsked`]), but for one now and then that tries.
+    /// in a row requests fail at once ([`RedisError::NotAsked`]), until the server answers a `PING` again.
     #[must_use]
     pub fn guarded(&self) -> Self {
         Self {
@@ -288,8 +289,31 @@ impl Redis {
         };
         let _place = guard.enter()?;
         let result = self.execute(batch).await;
-        guard.note(result.as_ref().err());
+        if guard.note(result.as_ref().err()) {
+            let (redis, guard) = (self.clone(), Arc::downgrade(guard));
+            tokio::spawn(async move { redis.try_until_answered(guard).await });
+        }
         result
+    }
+
+    /// Tries whether the server answers until it does, or nobody has this handle any more.
+    async fn try_until_answered(self, guard: Weak<Guard>) {
+        let unguarded = Self {
+            guard: None,
+            ..self
+        };
+        let ping = [Command::new("PING")];
+        loop {
+            tokio::time::sleep(TRY_EVERY).await;
+            let Some(guard) = guard.upgrade() else {
+                return;
+            };
+            // Any answer will do, also one that says that it is loading.
+            let answer = timeout(TRY_FOR, unguarded.execute(&ping)).await;
+            if answer.is_ok_and(|answer| !answer.is_err_and(|error| error.is_silence())) {
+                return guard.answered();
+            }
+        }
     }
 
     async fn execute(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
