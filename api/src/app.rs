@@ -66,7 +66,7 @@ pub(crate) struct App {
     keys: Option<KeyRing>,
     rate_limits: RateLimits,
     edge: Edge,
-    /// Callers are served, as far as possible, while Redis does not answer.
+    /// Reads are answered from what was read before while Redis does not answer.
     pub(crate) has_fallback: bool,
     /// Of all keys of this deployment.
     pub(crate) prefix: String,

@@ -50,8 +50,8 @@ pub struct RedisArgs {
     /// First wait between tries, in ms (100 to 10000); it doubles
     #[arg(long, env = "REDIS_RETRY_DELAY_MS", default_value = "1000")]
     redis_retry_delay_ms: String,
-    /// Whether callers are served while Redis does not answer: reads from what was read before, writes from a
-    /// file that keeps them until it does. Without it they are told to come again
+    /// Whether reads are answered from what was read before while Redis does not answer. Without it callers are
+    /// told to come again, as they are with every change
     #[arg(long, env = "REDIS_ENABLE_FALLBACK", default_value = "false")]
     redis_enable_fallback: String,
     /// Prefix of every key: 1 to 50 letters, digits, hyphens or underscores
@@ -68,7 +68,7 @@ pub struct RedisConfig {
     pub keys: Keys,
     /// Their prefix.
     pub prefix: String,
-    /// Callers are served, as far as possible, while Redis does not answer.
+    /// Reads are answered from what was read before while Redis does not answer.
     pub has_fallback: bool,
 }
 

@@ -229,8 +229,8 @@ async fn looks_and_restored_records_cost_what_their_headers_declare(rig: Rig) {
         .restore(&warm, &status, &event(&warm.id), "w")
         .await
         .unwrap();
-    assert_eq!(restore("beta").await, 11 + enqueue, "a free name");
-    assert_eq!(restore("beta").await, 13 + enqueue, "a taken name");
+    assert_eq!(restore("beta").await, 12 + enqueue, "a free name");
+    assert_eq!(restore("beta").await, 14 + enqueue, "a taken name");
     let rebuilt = event(&warm.id);
     let again = records.restore(&warm, &status, &rebuilt, "w");
     assert_eq!(cost(&rig, again).await.0, 3, "there is one");

@@ -1,5 +1,6 @@
 //! What a deployment costs that has nothing to do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -7,7 +8,7 @@ use devstack::stack::{Stack, StackOptions, Transport};
 use shared::redis::Target;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::server::Counters;
+use crate::server::calls_by_command;
 
 /// Start-up is over by then.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
@@ -15,9 +16,20 @@ const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const SCRAPE_EVERY: Duration = Duration::from_secs(15);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Commands per day of one API process and two workers without any instance, with their metrics
-/// being scraped; counted for `how_long` and multiplied.
-pub(crate) async fn commands_per_day(how_long: Duration) -> anyhow::Result<f64> {
+/// What was counted.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    /// Commands a day.
+    pub(crate) per_day: f64,
+    /// How many of which were counted.
+    pub(crate) by_command: BTreeMap<String, u64>,
+    /// For so long.
+    pub(crate) watched: Duration,
+}
+
+/// What one API process and two workers without any instance ask, with their metrics being scraped;
+/// counted for `how_long` and multiplied.
+pub(crate) async fn watch(how_long: Duration) -> anyhow::Result<Idle> {
     let mut stack = Stack::start(StackOptions {
         transport: Transport::Resp,
         workers: 2,
@@ -28,7 +40,7 @@ pub(crate) async fn commands_per_day(how_long: Duration) -> anyhow::Result<f64> 
         url: stack.redis().url(),
     })?;
     sleep(SETTLED_AFTER).await;
-    let (before, began) = (Counters::read(&redis).await?, Instant::now());
+    let (before, began) = (calls_by_command(&redis).await?, Instant::now());
     let end = began + how_long;
     let mut scrape_at = began;
     while scrape_at < end {
@@ -37,10 +49,18 @@ pub(crate) async fn commands_per_day(how_long: Duration) -> anyhow::Result<f64> 
         scrape_at += SCRAPE_EVERY;
     }
     sleep_until(end).await;
-    let counted = Counters::read(&redis).await?.since(before).commands;
+    let mut by_command = calls_by_command(&redis).await?;
+    for (command, calls) in &mut by_command {
+        *calls -= before.get(command).copied().unwrap_or_default();
+    }
+    by_command.retain(|_, calls| *calls > 0);
     let share = DAY.as_secs_f64() / began.elapsed().as_secs_f64();
     stack.stop().await?;
-    Ok(counted as f64 * share)
+    Ok(Idle {
+        per_day: by_command.values().sum::<u64>() as f64 * share,
+        by_command,
+        watched: how_long,
+    })
 }
 
 async fn scrape(stack: &Stack) -> anyhow::Result<()> {

@@ -25,6 +25,7 @@ use devstack::bridge::{Bridge, BridgeOptions};
 use devstack::delay::DelayProxy;
 
 use crate::figures::Figures;
+use crate::idle::Idle;
 use crate::measure::Bench;
 use crate::plan::{IN_BULK, LOADED, Plan, SINGLE, Step};
 use crate::server::Server;
@@ -110,22 +111,22 @@ async fn compare(cli: &Cli) -> anyhow::Result<()> {
     let watched = cli.idle_seconds.unwrap_or(if cli.quick { 30 } else { 300 });
     let (figures, idle) = measure_all(&bench, plan, Duration::from_secs(watched)).await?;
 
-    let page = page(&machine, plan, &report::tables(&figures, idle));
+    let page = page(&machine, plan, &report::tables(&figures, &idle));
     println!("{page}");
     if !cli.quick {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks.md");
         benchmarks::publish(&docs, "bench-queue", &page)?;
     }
-    println!("{}", report::closing(&figures, idle));
+    println!("{}", report::closing(&figures, &idle));
     Ok(())
 }
 
-/// All figures, and the idle deployment's commands per day.
+/// All figures, and what an idle deployment asks.
 async fn measure_all(
     bench: &Bench,
     plan: Plan,
     watched: Duration,
-) -> anyhow::Result<(Figures, f64)> {
+) -> anyhow::Result<(Figures, Idle)> {
     for route in Route::ALL {
         for case in [SINGLE, IN_BULK, LOADED] {
             for system in route.systems() {
@@ -138,7 +139,7 @@ async fn measure_all(
     // Neither keeps a processor busy. The deployment has a `redis-server` of its own.
     let steps = plan.paced();
     let paced = measure_steps(bench, &steps, plan.repeats, &mut figures);
-    let ((), idle) = tokio::try_join!(paced, idle::commands_per_day(watched))?;
+    let ((), idle) = tokio::try_join!(paced, idle::watch(watched))?;
     measure_steps(bench, &plan.throughput(), plan.repeats, &mut figures).await?;
     Ok((figures, idle))
 }

@@ -4,12 +4,13 @@ use devstack::benchmarks::table;
 use serde_json::{Map, Value, json};
 
 use crate::figures::{Figures, Spread, cost_ratio};
+use crate::idle::Idle;
 use crate::measure::Sample;
 use crate::plan::{Case, LOADED, PERMITS, WORKERS};
 use crate::system::{Route, System};
 
 /// All tables, as Markdown that reads well as it stands.
-pub(crate) fn tables(figures: &Figures, idle_commands_per_day: f64) -> String {
+pub(crate) fn tables(figures: &Figures, idle: &Idle) -> String {
     [
         section("Throughput", "Jobs per second: median (smallest to largest).", &throughput(figures)),
         section(
@@ -27,16 +28,27 @@ pub(crate) fn tables(figures: &Figures, idle_commands_per_day: f64) -> String {
             "From just before the enqueue call to the start of the handler, by an idle worker: p50 / p99 in ms.",
             &pick_up(figures),
         ),
-        format!(
-            "### Idle\n\nOne API process and two workers without instances, metrics scraped every 15 s: \
-             **{idle_commands_per_day:.0} commands a day**.\n"
-        ),
+        at_rest(idle),
     ]
     .join("\n")
 }
 
+fn at_rest(idle: &Idle) -> String {
+    let counted = idle.by_command.iter();
+    let counted: Vec<String> = counted
+        .map(|(name, calls)| format!("{calls} {name}"))
+        .collect();
+    format!(
+        "### Idle\n\nOne API process and two workers without instances, metrics scraped every 15 s: \
+         **{:.0} commands a day**.\nCounted within {} s: {}.\n",
+        idle.per_day,
+        idle.watched.as_secs(),
+        counted.join(", "),
+    )
+}
+
 /// The closing line.
-pub(crate) fn closing(figures: &Figures, idle_commands_per_day: f64) -> Value {
+pub(crate) fn closing(figures: &Figures, idle: &Idle) -> Value {
     let mut line = Map::new();
     let mut put = |name: String, value: Option<f64>| {
         line.insert(
@@ -72,10 +84,7 @@ pub(crate) fn closing(figures: &Figures, idle_commands_per_day: f64) -> Value {
         figures.commands_bulk(System::Ours),
     );
     put("commands_per_job_sparse".into(), sparse(System::Ours));
-    put(
-        "idle_commands_per_day".into(),
-        Some(idle_commands_per_day.round()),
-    );
+    put("idle_commands_per_day".into(), Some(idle.per_day.round()));
     for (name, route, q) in [
         ("pickup_p50_ms", Route::Resp, 0.5),
         ("pickup_p99_ms", Route::Resp, 0.99),

@@ -1,5 +1,6 @@
 //! The one `redis-server` that all systems are measured on, and what it counts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -26,7 +27,7 @@ impl Counters {
         let stats = info(redis, "commandstats").await?;
         let cpu = info(redis, "cpu").await?;
         Ok(Self {
-            commands: calls(&stats)?,
+            commands: calls(&stats)?.values().sum(),
             cpu_seconds: field(&cpu, "used_cpu_user")?.parse::<f64>()?
                 + field(&cpu, "used_cpu_sys")?.parse::<f64>()?,
         })
@@ -53,9 +54,14 @@ fn field<'a>(info: &'a str, name: &str) -> anyhow::Result<&'a str> {
     values.next().with_context(|| format!("INFO has no {name}"))
 }
 
-/// Adds up `cmdstat_<name>:calls=<n>,…`.
-fn calls(stats: &str) -> anyhow::Result<u64> {
-    let mut sum = 0;
+/// How often each command was called since the server started.
+pub(crate) async fn calls_by_command(redis: &Redis) -> anyhow::Result<BTreeMap<String, u64>> {
+    calls(&info(redis, "commandstats").await?)
+}
+
+/// Reads `cmdstat_<name>:calls=<n>,…`.
+fn calls(stats: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut by_command = BTreeMap::new();
     for line in stats.lines() {
         let Some((name, figures)) = line
             .strip_prefix("cmdstat_")
@@ -69,9 +75,10 @@ fn calls(stats: &str) -> anyhow::Result<u64> {
         let calls = figures
             .split(',')
             .find_map(|figure| figure.strip_prefix("calls="));
-        sum += calls.context("a command without calls")?.parse::<u64>()?;
+        let calls = calls.context("a command without calls")?.parse()?;
+        by_command.insert(name.to_owned(), calls);
     }
-    Ok(sum)
+    Ok(by_command)
 }
 
 /// The server, with its append-only file synced every second as both BullMQ and we advise.

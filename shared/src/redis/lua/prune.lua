@@ -11,7 +11,7 @@
   Returns how many were forgotten: those that were closed before that time and have no job, because a
           job means that something is still to be done about them
   Repeatable: what was forgotten is not closed any more and is skipped.
-  Commands: 4; + 6 when any is forgotten, or 5 when none of them has operations ]]
+  Commands: 4; + 7 when any is forgotten, or 6 when none of them has operations ]]
 local SPEC, STATUS, OPS, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local before = take_number()
 local instances, ids, jobs = {}, {}, {}
@@ -46,5 +46,6 @@ if #gone > 0 then
   call('HDEL', SPEC, unpack(gone))
   -- Last: as long as it is here, whoever was interrupted begins again.
   call('ZREM', CLOSED, unpack(gone))
+  announce(table.concat(gone, ' '))
 end
 return answer(#gone)

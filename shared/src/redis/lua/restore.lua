@@ -12,7 +12,7 @@
           was accepted (ms), status, operation id, operation, the provider's id, event, job id, job body
   Returns 1 when written, 0 when there is such a record
   Repeatable: the second time there is one. The spec comes last, so one that was cut off begins again.
-  Commands: refused 3; else 11, or 13 when the name is taken, + those of an enqueue (less 2), + 1 per
+  Commands: refused 3; else 12, or 14 when the name is taken, + those of an enqueue (less 2), + 1 per
             sleeper woken ]]
 local id, name, spec, other_spec, other_name = take(), take(), take(), take(), take()
 local accepted, status, operation_id, operation = take(), take(), take(), take()
@@ -32,5 +32,6 @@ call('HSET', KEYS[8], operation_id, operation)
 call('HSET', KEYS[11], provider_id, id)
 call('ZADD', KEYS[9], accepted, id)
 call('HSET', KEYS[6], id, spec)
+announce(id)
 wake(enqueue({ { id = job_id, body = job_body, due = 0 } }))
 return answer(1)
