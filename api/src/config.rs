@@ -13,8 +13,8 @@ use shared::config::{
 use shared::envs::EnvsKey;
 use shared::model::{PolicyRules, Rate, SpotRules};
 
-use crate::webhooks_cli::WebhooksArgs;
 use crate::auth::KeyRing;
+use crate::webhooks_cli::WebhooksArgs;
 use auth::AuthArgs;
 pub use edge::Edge;
 use edge::EdgeArgs;

@@ -125,7 +125,8 @@ pub(super) fn flags(flags: &[(&str, bool)]) -> Value {
 
 /// The body that has webhooks delivered once more.
 pub(super) fn replay() -> Value {
-    let time = |about: &str| json!({ "type": "string", "format": "date-time", "description": about });
+    let time =
+        |about: &str| json!({ "type": "string", "format": "date-time", "description": about });
     json!({
         "type": "object",
         "required": ["from"],

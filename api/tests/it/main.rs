@@ -31,6 +31,6 @@ mod replicas;
 mod start;
 mod stream;
 mod usage;
-mod webhooks;
 mod wait;
+mod webhooks;
 mod worker;

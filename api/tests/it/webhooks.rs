@@ -24,6 +24,7 @@ async fn write(api: &Api, lines: &[(&str, Fate)]) {
             event_id: event.parse().unwrap(),
             url: "https://u:s3cret@hooks.example.com/s3cret?k=s3cret".to_owned(),
             body: r#"{"type":"instance.ready","instanceId":"inst_1"}"#.to_owned(),
+            headers: std::collections::BTreeMap::new(),
             asked: None,
             at: began.plus(1000 * number),
             attempt: 1,
@@ -92,12 +93,23 @@ async fn the_log_is_listed_newest_first_and_shows_no_secret() {
             "payload": {"type": "instance.ready", "instanceId": "inst_1"},
         })
     );
-    api.get(&format!("{LIST}/4")).await.is(404, "DELIVERY_NOT_FOUND");
+    api.get(&format!("{LIST}/4"))
+        .await
+        .is(404, "DELIVERY_NOT_FOUND");
     for query in [
-        "/x", "/-1", "/1e3", "?limit=0", "?limit=101", "?before=0", "?fate=lost", "?eventId=a.b",
+        "/x",
+        "/-1",
+        "/1e3",
+        "?limit=0",
+        "?limit=101",
+        "?before=0",
+        "?fate=lost",
+        "?eventId=a.b",
         "?limit=1&limit=2",
     ] {
-        api.get(&format!("{LIST}{query}")).await.is(400, "VALIDATION_ERROR");
+        api.get(&format!("{LIST}{query}"))
+            .await
+            .is(400, "VALIDATION_ERROR");
     }
 }
 
@@ -116,7 +128,10 @@ async fn a_delivery_and_a_range_of_them_are_replayed() {
         (event.to_owned(), url, Some(Purpose::Replay))
     };
     let answer = api.post(&format!("{LIST}/2/replay"), &json!({})).await;
-    assert_eq!((answer.status.as_u16(), answer.text("/eventId")), (202, "msg_2".into()));
+    assert_eq!(
+        (answer.status.as_u16(), answer.text("/eventId")),
+        (202, "msg_2".into())
+    );
     assert_eq!(due(&api).await, [replayed("msg_2")]);
     let unknown = api.post(&format!("{LIST}/9/replay"), &json!({})).await;
     unknown.is(404, "DELIVERY_NOT_FOUND");
@@ -163,7 +178,9 @@ async fn a_test_goes_where_the_caller_says_or_where_all_webhooks_go() {
         json!({"url": ""}),
         json!({"uri": "https://example.com"}),
     ] {
-        api.post("/api/webhooks/test", &body).await.is(400, "VALIDATION_ERROR");
+        api.post("/api/webhooks/test", &body)
+            .await
+            .is(400, "VALIDATION_ERROR");
     }
     let api = Api::start().await;
     let nowhere = api.post("/api/webhooks/test", &json!({})).await;
@@ -186,7 +203,11 @@ async fn shell(api: &Api, args: &[&str]) -> Output {
 #[tokio::test]
 async fn the_shell_lists_shows_and_replays() {
     let api = Api::start().await;
-    write(&api, &[("msg_1", Fate::Exhausted), ("msg_2", Fate::Delivered)]).await;
+    write(
+        &api,
+        &[("msg_1", Fate::Exhausted), ("msg_2", Fate::Delivered)],
+    )
+    .await;
     let json = async |args: &[&str]| -> Value {
         let output = shell(&api, args).await;
         assert!(output.status.success(), "{output:?}");
@@ -201,7 +222,10 @@ async fn the_shell_lists_shows_and_replays() {
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.contains("msg_1 instance.ready"), "{text}");
 
-    assert_eq!(json(&["replay", "2", "--json"]).await, json!({"eventId": "msg_2"}));
+    assert_eq!(
+        json(&["replay", "2", "--json"]).await,
+        json!({"eventId": "msg_2"})
+    );
     assert_eq!(due(&api).await.len(), 1);
     let replayed = json(&["replay", "--from", "2026-11-22", "--json"]).await;
     assert_eq!(replayed, json!({"replayed": 1, "remaining": 0}));
@@ -209,7 +233,11 @@ async fn the_shell_lists_shows_and_replays() {
     assert_eq!(unknown.status.code(), Some(1));
     let told = String::from_utf8(unknown.stderr).unwrap();
     assert!(told.contains("no such delivery"), "{told}");
-    for wrong in [&["replay"][..], &["replay", "1", "--from", "2026-11-22"], &["list", "--fate", "x"]] {
+    for wrong in [
+        &["replay"][..],
+        &["replay", "1", "--from", "2026-11-22"],
+        &["list", "--fate", "x"],
+    ] {
         assert_eq!(shell(&api, wrong).await.status.code(), Some(2), "{wrong:?}");
     }
 }

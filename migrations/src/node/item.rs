@@ -128,6 +128,7 @@ impl WebhookItem {
             body,
             headers,
             traceparent: None,
+            asked: None,
         };
         Ok((Job::Webhook(delivery), due.unwrap_or_default()))
     }

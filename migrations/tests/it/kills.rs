@@ -92,14 +92,33 @@ async fn an_import_that_was_killed_is_completed_by_a_second_run() {
         hits += usize::from(killed_once(&rig, &args, takes, &mut rng).await);
         let verify = ["--json", "import-node", "verify", "--from", &url];
         let verified = rig.tool(&verify).await.ending(0).json();
-        assert_eq!(verified["instances"]["known"], RECORDS, "kill {kill}: {verified}");
-        assert_eq!(verified["webhooks"]["known"], RECORDS, "kill {kill}: {verified}");
-        let jobs = ask(&rig.redis, ["HLEN", &rig.keys.jobs()]).await.int().unwrap();
-        assert_eq!(jobs as usize, 2 * RECORDS, "kill {kill}: a job twice, or none");
-        let index = ask(&rig.redis, ["ZCARD", &rig.keys.index()]).await.int().unwrap();
+        assert_eq!(
+            verified["instances"]["known"], RECORDS,
+            "kill {kill}: {verified}"
+        );
+        assert_eq!(
+            verified["webhooks"]["known"], RECORDS,
+            "kill {kill}: {verified}"
+        );
+        let jobs = ask(&rig.redis, ["HLEN", &rig.keys.jobs()])
+            .await
+            .int()
+            .unwrap();
+        assert_eq!(
+            jobs as usize,
+            2 * RECORDS,
+            "kill {kill}: a job twice, or none"
+        );
+        let index = ask(&rig.redis, ["ZCARD", &rig.keys.index()])
+            .await
+            .int()
+            .unwrap();
         assert_eq!(index as usize, RECORDS, "kill {kill}");
     }
-    assert!(hits > KILLS / 2, "only {hits} of {KILLS} kills came before the end");
+    assert!(
+        hits > KILLS / 2,
+        "only {hits} of {KILLS} kills came before the end"
+    );
 }
 
 #[tokio::test]
@@ -131,10 +150,16 @@ async fn a_run_that_was_killed_is_completed_by_a_second_run() {
         prepare().await;
         hits += usize::from(killed_once(&rig, &["run"], takes, &mut rng).await);
         rig.tool(&["verify"]).await.ending(0);
-        let bound = ask(&rig.redis, ["HLEN", &rig.keys.bound()]).await.int().unwrap();
+        let bound = ask(&rig.redis, ["HLEN", &rig.keys.bound()])
+            .await
+            .int()
+            .unwrap();
         assert_eq!(bound as usize, 5 * RECORDS, "kill {kill}");
     }
-    assert!(hits > KILLS / 2, "only {hits} of {KILLS} kills came before the end");
+    assert!(
+        hits > KILLS / 2,
+        "only {hits} of {KILLS} kills came before the end"
+    );
 }
 
 #[tokio::test]
@@ -166,5 +191,8 @@ async fn a_restore_that_was_killed_is_completed_by_a_second_run() {
         assert_eq!(changed, [""; 0], "kill {kill}");
         rig.tool(&["verify"]).await.ending(0);
     }
-    assert!(hits > KILLS / 2, "only {hits} of {KILLS} kills came before the end");
+    assert!(
+        hits > KILLS / 2,
+        "only {hits} of {KILLS} kills came before the end"
+    );
 }

@@ -131,7 +131,10 @@ impl WebhookArgs {
     }
 
     fn proxy(&self, reader: &mut Reader) -> Option<Proxy> {
-        let raw = self.webhook_proxy.as_deref().filter(|raw| !raw.is_empty())?;
+        let raw = self
+            .webhook_proxy
+            .as_deref()
+            .filter(|raw| !raw.is_empty())?;
         let proxy = Proxy::parse(raw);
         match &proxy {
             Ok(proxy) => reader.show("WEBHOOK_PROXY", format!("{proxy:?}")),

@@ -145,16 +145,31 @@ mod tests {
         assert_eq!(proxy.authorization, Some(authorization));
         assert_eq!(format!("{proxy:?}"), "Proxy(proxy.example:3128)");
         assert_eq!(Proxy::parse("http://[::1]").unwrap().port, 80);
-        for text in ["https://p:1", "socks5://p:1", "http://p:1/x", "http://p:1?x", "p:1", ""] {
+        for text in [
+            "https://p:1",
+            "socks5://p:1",
+            "http://p:1/x",
+            "http://p:1?x",
+            "p:1",
+            "",
+        ] {
             assert_eq!(Proxy::parse(text), Err(InvalidProxy), "{text}");
         }
     }
 
     #[test]
     fn only_a_complete_head_has_a_status() {
-        assert_eq!(status(b"HTTP/1.1 200 Connection established\r\n\r\n"), Some(200));
+        assert_eq!(
+            status(b"HTTP/1.1 200 Connection established\r\n\r\n"),
+            Some(200)
+        );
         assert_eq!(status(b"HTTP/1.0 407 X\r\nA: b\r\n\r\n"), Some(407));
-        for head in [&b"HTTP/1.1 200 OK\r\n"[..], b"SSH-2.0-x\r\n\r\n", b"", b"HTTP/1.1 2\r\n\r\n"] {
+        for head in [
+            &b"HTTP/1.1 200 OK\r\n"[..],
+            b"SSH-2.0-x\r\n\r\n",
+            b"",
+            b"HTTP/1.1 2\r\n\r\n",
+        ] {
             assert_eq!(status(head), None);
         }
     }

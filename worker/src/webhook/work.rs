@@ -177,8 +177,13 @@ fn failed(delivery: &queue::Delivery, attempts: u32, failure: &Failure) -> Endin
 }
 
 /// A delivery whose turn it is not keeps its attempts; that has an end, too.
-fn held(job: Reservation, delivery: queue::Delivery, now: Millis, not_yet: NotYet) -> Settlement {
-    let reason = not_yet.reason();
+fn held(
+    job: Reservation,
+    delivery: queue::Delivery,
+    now: Millis,
+    reason: &'static str,
+    wait: Duration,
+) -> Settlement {
     metrics::counter!("webhook_held_total", "reason" => reason).increment(1);
     let waited = delivery.wanted_since().map_or(0, |since| now.since(since));
     if Duration::from_millis(waited) <= HELD_AT_MOST {

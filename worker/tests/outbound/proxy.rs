@@ -53,8 +53,8 @@ async fn deliver(guard: Guard, proxy: &str, url: String) -> Outcome {
         context: CallContext::default(),
     };
     let outbound = outbound(guard).through(Some(Proxy::parse(proxy).unwrap()));
-    let attempt = Deliverer::new(outbound, options).deliver(&delivery, 1);
-    attempt.await.outcome
+    let deliverer = Deliverer::new(outbound, options);
+    deliverer.deliver(&delivery, 1).await.outcome
 }
 
 fn reason(outcome: &Outcome) -> String {
@@ -90,7 +90,11 @@ async fn what_may_not_be_reached_may_not_be_reached_through_a_proxy_either() {
         allow_private: false,
         allow_http: true,
     };
-    for url in ["http://127.0.0.1:8080/", "http://169.254.169.254/", "http://[::1]:8080/"] {
+    for url in [
+        "http://127.0.0.1:8080/",
+        "http://169.254.169.254/",
+        "http://[::1]:8080/",
+    ] {
         let outcome = deliver(strict, &proxy, url.to_owned()).await;
         assert_eq!(reason(&outcome), "address_blocked", "{url}");
     }
@@ -103,7 +107,10 @@ async fn what_is_wrong_with_the_proxy_is_told_apart_from_what_it_says_of_the_rec
         ("HTTP/1.1 403 Forbidden\r\n\r\n", "address_blocked"),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", "connection_refused"),
         ("HTTP/1.1 504 Gateway Timeout\r\n\r\n", "timeout_connect"),
-        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "proxy_error"),
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "proxy_error",
+        ),
         ("HTTP/1.1 500 X\r\n\r\n", "proxy_error"),
         ("SSH-2.0-OpenSSH_9.6\r\n\r\n", "proxy_error"),
         ("HTTP/1.1 200", "proxy_error"),

@@ -83,6 +83,8 @@ impl Rig {
             event_id: event.parse().unwrap(),
             url,
             body: body.to_string(),
+            headers: std::collections::BTreeMap::new(),
+            traceparent: None,
             asked: None,
         });
         self.queue.enqueue(&[job]).await.unwrap();

@@ -27,26 +27,43 @@ pub(super) fn describe(endpoint: Endpoint, schemas: &mut Schemas) -> Described {
                     DeliveryLog::PAGE as u64,
                     "At most so many; 50 without it",
                 ))
-                .with(number("before", 1, MAX_NUMBER, "Only earlier ones than this"))
+                .with(number(
+                    "before",
+                    1,
+                    MAX_NUMBER,
+                    "Only earlier ones than this",
+                ))
                 .with(text("eventId", "Only those of this event"))
                 .with(fate)
                 .reading("A page of them", schemas.of::<LogView>())
         }
-        Endpoint::ReadDelivery => new("readDelivery", "One attempt")
-            .reading("What became of it, and what was sent", schemas.of::<EntryView>()),
+        Endpoint::ReadDelivery => new("readDelivery", "One attempt").reading(
+            "What became of it, and what was sent",
+            schemas.of::<EntryView>(),
+        ),
         Endpoint::ReplayDelivery => new("replayDelivery", "Deliver once more, under the same ids")
             .answering(202, "It is due", schemas.of::<SentView>()),
         Endpoint::ReplayDeliveries => {
             let body = schemas.written("ReplayDeliveries", requests::replay());
-            new("replayDeliveries", "Deliver what was not delivered in a range of time")
-                .taking(body, true)
-                .answering(202, "They are due", schemas.of::<ReplayedView>())
+            new(
+                "replayDeliveries",
+                "Deliver what was not delivered in a range of time",
+            )
+            .taking(body, true)
+            .answering(202, "They are due", schemas.of::<ReplayedView>())
         }
         _ => {
             let body = schemas.written("TestWebhook", requests::webhook_test());
-            new("testWebhook", "Send an event that is none, to see whether its receiver can be reached")
-                .taking(body, false)
-                .answering(202, "It is due; the log tells what comes of it", schemas.of::<SentView>())
+            new(
+                "testWebhook",
+                "Send an event that is none, to see whether its receiver can be reached",
+            )
+            .taking(body, false)
+            .answering(
+                202,
+                "It is due; the log tells what comes of it",
+                schemas.of::<SentView>(),
+            )
         }
     }
 }
