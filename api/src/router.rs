@@ -48,7 +48,7 @@ pub(crate) enum Endpoint {
     Page(Asset),
 }
 
-pub(crate) static RESOURCES: [Resource; 42] = [
+pub(crate) static RESOURCES: [Resource; 43] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -211,6 +211,10 @@ pub(crate) static RESOURCES: [Resource; 42] = [
     Resource {
         pattern: "/",
         methods: &[(Verb::Get, Endpoint::Page(Asset::Index))],
+    },
+    Resource {
+        pattern: "/webhooks.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::WebhooksScript))],
     },
     Resource {
         pattern: "/app.js",
