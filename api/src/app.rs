@@ -23,18 +23,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access_log::{Access as AccessLine, shown};
 use crate::auth::{self, Access, Caller, KeyRing, Refusal};
+use crate::caches::Caches;
 use crate::config::{ApiConfig, Edge, Limits, Listing};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::handlers::health::Health;
 use crate::handlers::{
-    Input, Listens, changes, events, fleet, health, instances, jobs, migration, operations, queue,
-    usage, webhooks,
+    Input, Listens, caches, changes, events, fleet, health, instances, jobs, migration, operations,
+    queue, usage, webhooks,
 };
 use crate::live::Live;
 use crate::rate::{self, RateLimits, Standing};
 use crate::reply::{self, Reply};
-use crate::router::{Endpoint, Resource, Router};
+use crate::router::{Endpoint, Place, Resource, Router};
 use crate::sse::Frames;
 use crate::target::Target;
 use crate::traffic::Traffic;
@@ -65,6 +66,12 @@ pub(crate) struct App {
     keys: Option<KeyRing>,
     rate_limits: RateLimits,
     edge: Edge,
+    /// Callers are served, as far as possible, while Redis does not answer.
+    pub(crate) has_fallback: bool,
+    /// Of all keys of this deployment.
+    pub(crate) prefix: String,
+    /// What was read a moment ago.
+    pub(crate) caches: Caches,
     /// Whom callers wait for.
     pub(crate) changes: Arc<Changes>,
     /// What happens, for whoever listens.
@@ -99,6 +106,7 @@ struct Routed {
     target: Target,
     resource: &'static Resource,
     id: String,
+    key: String,
 }
 
 impl App {
@@ -115,6 +123,7 @@ impl App {
         let feed = Feed::new(store.redis(), store.keys());
         Self {
             live: Live::new(feed, Arc::clone(&changes)),
+            caches: Caches::new(&store, Arc::clone(&changes), &config.caches),
             changes,
             queue: QueueAdmin::new(store.redis().clone(), store.keys().clone()),
             deliveries: DeliveryLog::new(store.redis().clone(), store.keys().clone()),
@@ -128,6 +137,8 @@ impl App {
             policy: config.policy.clone(),
             spot: config.spot.clone(),
             webhook_url: config.webhook_url.clone(),
+            has_fallback: config.redis.has_fallback,
+            prefix: config.redis.prefix.clone(),
             keys: config.keys.clone(),
             rate_limits: RateLimits::new(rates),
             edge: config.edge.clone(),
@@ -198,10 +209,11 @@ impl App {
     fn route(&self, head: &Parts) -> Result<Routed, ApiError> {
         let target = Target::of(head)?;
         match self.router.find(&target.path) {
-            Some((resource, id)) => Ok(Routed {
+            Some(Place { resource, id, key }) => Ok(Routed {
                 target,
                 resource,
                 id,
+                key,
             }),
             None => Err(ApiError::NoRoute {
                 method: head.method.to_string(),
@@ -309,6 +321,7 @@ impl App {
         let memo = idempotency::memo(endpoint, &asked.head.headers, caller, what)?;
         Ok(Input {
             id: routed.id,
+            key: routed.key,
             query,
             body,
             memo,
@@ -354,6 +367,14 @@ impl App {
             Endpoint::ReplayDelivery => webhooks::replay(self, input).await,
             Endpoint::ReplayDeliveries => webhooks::replay_range(self, input).await,
             Endpoint::TestWebhook => webhooks::test(self, input).await,
+            Endpoint::CacheStats => caches::stats(self).await,
+            Endpoint::OneCacheStats => caches::stats_of_one(self, input).await,
+            Endpoint::ClearCaches => caches::clear(self, input).await,
+            Endpoint::CleanUpCaches => caches::clean_up(self).await,
+            Endpoint::RemoveCacheEntry => caches::remove(self, input).await,
+            Endpoint::ResetCaches => caches::reset(self, input).await,
+            Endpoint::CacheSchedule => Ok(caches::schedule()),
+            Endpoint::RunCacheSchedule => caches::run_schedule(self).await,
             Endpoint::Health => Ok(health::health(self, caller).await),
             Endpoint::Live => Ok(health::live()),
             Endpoint::Ready => health::ready(self).await,

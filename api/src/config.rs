@@ -1,6 +1,7 @@
 //! What the API process is told, read and checked.
 
 mod auth;
+mod cache;
 mod edge;
 
 use std::time::Duration;
@@ -16,6 +17,8 @@ use shared::model::{PolicyRules, Rate, SpotRules};
 use crate::auth::KeyRing;
 use crate::webhooks_cli::WebhooksArgs;
 use auth::AuthArgs;
+use cache::CacheArgs;
+pub use cache::CacheConfig;
 pub use edge::Edge;
 use edge::EdgeArgs;
 
@@ -72,6 +75,8 @@ pub struct ApiArgs {
     auth: AuthArgs,
     #[command(flatten)]
     edge: EdgeArgs,
+    #[command(flatten)]
+    caches: CacheArgs,
     /// Longest time for one request, in ms (5000 to 120000)
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30000")]
     request_timeout: String,
@@ -118,6 +123,8 @@ pub struct ApiConfig {
     pub keys: Option<KeyRing>,
     /// What callers are told and allowed at the edge.
     pub edge: Edge,
+    /// How long answers are kept.
+    pub caches: CacheConfig,
     /// What a caller may take.
     pub limits: Limits,
     /// The most that all instances together may cost per hour; `None` for no limit.
@@ -227,6 +234,8 @@ impl ApiConfig {
         let envs_key = args.envs.read(&mut reader, common.environment, prefix);
         let keys = args.auth.read(&mut reader, common.environment);
         let edge = args.edge.read(&mut reader);
+        let has_fallback = redis.as_ref().is_some_and(|redis| redis.has_fallback);
+        let caches = args.caches.read(&mut reader, has_fallback);
         let request_timeout =
             reader.millis("REQUEST_TIMEOUT", &args.request_timeout, 5000..=120_000);
         let body_limit = reader.int(
@@ -251,6 +260,7 @@ impl ApiConfig {
             envs_key,
             keys,
             edge,
+            caches,
             budget,
             listing,
             policy,

@@ -56,6 +56,8 @@ pub(crate) enum ApiError {
     NoJob(String),
     #[error("no such delivery: {0}")]
     NoDelivery(String),
+    #[error("no such entry of a cache: {name} {key}")]
+    NoCacheEntry { name: String, key: String },
     #[error("{id} is {state}, not dead")]
     JobNotDead { id: String, state: JobState },
     #[error("no {}: {why}", wish.verb())]
@@ -176,6 +178,7 @@ impl ApiError {
             Self::NoOperation(_) => (S::NOT_FOUND, "OPERATION_NOT_FOUND"),
             Self::NoJob(_) => (S::NOT_FOUND, "JOB_NOT_FOUND"),
             Self::NoDelivery(_) => (S::NOT_FOUND, "DELIVERY_NOT_FOUND"),
+            Self::NoCacheEntry { .. } => (S::NOT_FOUND, "CACHE_KEY_NOT_FOUND"),
             Self::JobNotDead { .. } => (S::CONFLICT, "JOB_NOT_DEAD"),
             Self::NotPossible { wish, .. } => (S::BAD_REQUEST, wish.refusal()),
             Self::NameTaken { .. } => (S::CONFLICT, "INSTANCE_ALREADY_EXISTS"),
@@ -227,6 +230,7 @@ impl ApiError {
             Self::NoOperation(id) => format!("Operation not found: {id}"),
             Self::NoJob(id) => format!("Job not found: {id}"),
             Self::NoDelivery(id) => format!("Delivery not found, or no longer kept: {id}"),
+            Self::NoCacheEntry { name, key } => format!("Key '{key}' not found in cache '{name}'"),
             Self::JobNotDead { id, state } => format!("Job {id} is {state}, not dead"),
             Self::NotPossible { wish, why } => {
                 format!(
@@ -282,6 +286,7 @@ impl ApiError {
             | Self::NoOperation(_)
             | Self::NoJob(_)
             | Self::NoDelivery(_)
+            | Self::NoCacheEntry { .. }
             | Self::JobNotDead { .. }
             | Self::NotPossible { .. }
             | Self::NameTaken { .. }
@@ -319,6 +324,7 @@ impl ApiError {
             | Self::NoOperation(_)
             | Self::NoJob(_)
             | Self::NoDelivery(_)
+            | Self::NoCacheEntry { .. }
             | Self::JobNotDead { .. }
             | Self::NotPossible { .. }
             | Self::NameTaken { .. }

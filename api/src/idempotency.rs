@@ -70,6 +70,14 @@ impl Way {
             | Endpoint::ReadJob
             | Endpoint::ListDeliveries
             | Endpoint::ReadDelivery
+            | Endpoint::CacheStats
+            | Endpoint::OneCacheStats
+            | Endpoint::ClearCaches
+            | Endpoint::CleanUpCaches
+            | Endpoint::RemoveCacheEntry
+            | Endpoint::ResetCaches
+            | Endpoint::CacheSchedule
+            | Endpoint::RunCacheSchedule
             | Endpoint::Health
             | Endpoint::Live
             | Endpoint::Ready

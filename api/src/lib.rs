@@ -10,6 +10,7 @@ mod auth;
 mod bill;
 mod body;
 mod budget;
+mod caches;
 mod config;
 mod connection;
 mod context;
@@ -46,6 +47,6 @@ pub mod webhooks_cli;
 mod wish;
 
 pub use auth::{KeyRing, NewKey, Scope, Scopes};
-pub use config::{ApiArgs, ApiConfig, Cli, CliCommand, Edge};
+pub use config::{ApiArgs, ApiConfig, CacheConfig, Cli, CliCommand, Edge};
 pub use cors::Cors;
 pub use process::{Listeners, StartError, run, start};

@@ -31,6 +31,14 @@ pub(crate) fn describe() {
         "http_rate_unknown_total",
         "Times at which a process let requests through by its own count, because Redis did not tell"
     );
+    describe_gauge!(
+        "redis_breaker_open",
+        "1 while Redis does not answer and callers are told so at once"
+    );
+    describe_counter!(
+        "redis_not_asked_total",
+        "Requests that were not sent to Redis, because it did not answer (open) or too many waited (full)"
+    );
     describe_histogram!(
         "http_request_duration_seconds",
         Unit::Seconds,

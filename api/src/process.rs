@@ -85,6 +85,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     crate::metrics::describe();
+    // Callers can come again; they are not kept waiting for what does not answer.
+    let redis = redis.guarded();
     let readiness = Readiness::new(redis.clone(), stop.clone());
     let gauges = Gauges::new(&redis, config.redis.keys.clone()).with_budget(config.budget);
     let app = App::new(

@@ -44,11 +44,19 @@ pub(crate) enum Endpoint {
     Live,
     Ready,
     OpenApi,
+    CacheStats,
+    OneCacheStats,
+    ClearCaches,
+    CleanUpCaches,
+    RemoveCacheEntry,
+    ResetCaches,
+    CacheSchedule,
+    RunCacheSchedule,
     /// The web page.
     Page(Asset),
 }
 
-pub(crate) static RESOURCES: [Resource; 43] = [
+pub(crate) static RESOURCES: [Resource; 51] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -193,6 +201,38 @@ pub(crate) static RESOURCES: [Resource; 43] = [
         methods: &[(Verb::Post, Endpoint::TestWebhook)],
     },
     Resource {
+        pattern: "/api/cache/stats",
+        methods: &[(Verb::Get, Endpoint::CacheStats)],
+    },
+    Resource {
+        pattern: "/api/cache/{id}/stats",
+        methods: &[(Verb::Get, Endpoint::OneCacheStats)],
+    },
+    Resource {
+        pattern: "/api/cache/clear",
+        methods: &[(Verb::Post, Endpoint::ClearCaches)],
+    },
+    Resource {
+        pattern: "/api/cache/cleanup",
+        methods: &[(Verb::Post, Endpoint::CleanUpCaches)],
+    },
+    Resource {
+        pattern: "/api/cache/{id}/{key}",
+        methods: &[(Verb::Delete, Endpoint::RemoveCacheEntry)],
+    },
+    Resource {
+        pattern: "/api/cache/hard-reset",
+        methods: &[(Verb::Post, Endpoint::ResetCaches)],
+    },
+    Resource {
+        pattern: "/api/cache/scheduler/status",
+        methods: &[(Verb::Get, Endpoint::CacheSchedule)],
+    },
+    Resource {
+        pattern: "/api/cache/scheduler/trigger",
+        methods: &[(Verb::Post, Endpoint::RunCacheSchedule)],
+    },
+    Resource {
         pattern: "/health",
         methods: &[(Verb::Get, Endpoint::Health)],
     },
@@ -269,6 +309,14 @@ impl Endpoint {
             | Self::ReplayDelivery
             | Self::ReplayDeliveries
             | Self::TestWebhook
+            | Self::CacheStats
+            | Self::OneCacheStats
+            | Self::ClearCaches
+            | Self::CleanUpCaches
+            | Self::RemoveCacheEntry
+            | Self::ResetCaches
+            | Self::CacheSchedule
+            | Self::RunCacheSchedule
             | Self::OpenApi
             | Self::Page(_) => false,
         }
@@ -288,7 +336,9 @@ impl Endpoint {
             | Self::PauseQueue
             | Self::ResumeQueue
             | Self::ReplayDeliveries
-            | Self::TestWebhook => true,
+            | Self::TestWebhook
+            | Self::ClearCaches
+            | Self::ResetCaches => true,
             Self::ListInstances
             | Self::ReadInstance
             | Self::ListEvents
@@ -307,6 +357,12 @@ impl Endpoint {
             | Self::ListDeliveries
             | Self::ReadDelivery
             | Self::ReplayDelivery
+            | Self::CacheStats
+            | Self::OneCacheStats
+            | Self::CleanUpCaches
+            | Self::RemoveCacheEntry
+            | Self::CacheSchedule
+            | Self::RunCacheSchedule
             | Self::Health
             | Self::Live
             | Self::Ready
@@ -373,6 +429,16 @@ impl Resource {
     }
 }
 
+/// Where a path leads.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) resource: &'static Resource,
+    /// What stands for `{id}`; empty where nothing does.
+    pub(crate) id: String,
+    /// What stands for `{key}`; the same.
+    pub(crate) key: String,
+}
+
 /// Finds resources by path.
 #[derive(Debug)]
 pub(crate) struct Router(matchit::Router<&'static Resource>);
@@ -387,11 +453,15 @@ impl Router {
         Ok(Self(router))
     }
 
-    /// The resource behind a decoded path, and the id in it (empty when it has none).
-    pub(crate) fn find(&self, path: &str) -> Option<(&'static Resource, String)> {
+    /// Where a decoded path leads.
+    pub(crate) fn find(&self, path: &str) -> Option<Place> {
         let found = self.0.at(path).ok()?;
-        let id = found.params.get("id").unwrap_or_default().to_owned();
-        Some((*found.value, id))
+        let part = |name| found.params.get(name).unwrap_or_default().to_owned();
+        Some(Place {
+            resource: found.value,
+            id: part("id"),
+            key: part("key"),
+        })
     }
 }
 
@@ -402,7 +472,7 @@ mod tests {
     #[test]
     fn a_path_leads_to_its_resource_and_its_id() {
         let router = Router::new().unwrap();
-        let (resource, id) = router.find("/api/instances/inst_1").unwrap();
+        let Place { resource, id, .. } = router.find("/api/instances/inst_1").unwrap();
         assert_eq!(
             (resource.pattern, id.as_str()),
             ("/api/instances/{id}", "inst_1")
@@ -447,15 +517,19 @@ mod tests {
                 "",
             ),
         ] {
-            let (resource, found) = router.find(path).unwrap();
-            assert_eq!((resource.pattern, found.as_str()), (pattern, id), "{path}");
+            let place = router.find(path).unwrap();
+            assert_eq!(
+                (place.resource.pattern, place.id.as_str()),
+                (pattern, id),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn a_refused_method_tells_the_ones_that_are_allowed() {
         let router = Router::new().unwrap();
-        let (resource, _) = router.find("/api/instances/a").unwrap();
+        let Place { resource, .. } = router.find("/api/instances/a").unwrap();
         let Err(ApiError::MethodNotAllowed { allow }) = resource.endpoint(&Method::PATCH) else {
             panic!("allowed");
         };

@@ -40,11 +40,26 @@ impl Drop for Line {
 
 /// Who changed.
 #[derive(Debug, Clone)]
-enum Hint {
-    /// Perhaps anybody: messages may have been missed.
+pub enum Hint {
+    /// Perhaps anybody: messages may have been missed. From now on they are told.
     Anybody,
     /// Those that are named here, separated by spaces.
     Named(Arc<str>),
+    /// Changes are not told any more, until the next [`Hint::Anybody`].
+    Lost,
+}
+
+impl Hint {
+    /// The instances that are named.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = match self {
+            Self::Named(names) => names,
+            Self::Anybody | Self::Lost => "",
+        };
+        names
+            .split(' ')
+            .filter(|name| !name.is_empty() && *name != FLEET)
+    }
 }
 
 /// One who waits.
@@ -108,7 +123,7 @@ async fn relay(
             }
             Notice::Lost => {
                 up.send_replace(false);
-                Ok(0)
+                hints.send(Hint::Lost)
             }
             Notice::Message(text) => hints.send(Hint::Named(text.into())),
         };
@@ -133,23 +148,28 @@ impl Watch {
         self.named(FLEET).await;
     }
 
-    /// Returns once anything may have changed.
-    pub async fn anything(&mut self) {
+    /// The next hint.
+    pub async fn next(&mut self) -> Hint {
         use broadcast::error::RecvError;
         match self.hints.recv().await {
-            Ok(Hint::Named(_) | Hint::Anybody) | Err(RecvError::Lagged(_)) => {}
+            Ok(hint) => hint,
+            Err(RecvError::Lagged(_)) => Hint::Anybody,
+            // The line has ended, which it does not while we hold it.
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
 
+    /// Returns once anything may have changed.
+    pub async fn anything(&mut self) {
+        while matches!(self.next().await, Hint::Lost) {}
+    }
+
     async fn named(&mut self, wanted: &str) {
-        use broadcast::error::RecvError;
         loop {
-            match self.hints.recv().await {
-                Ok(Hint::Named(names)) if !names.split(' ').any(|name| name == wanted) => {}
-                Ok(Hint::Named(_) | Hint::Anybody) | Err(RecvError::Lagged(_)) => return,
-                // The line has ended, which it does not while we hold it.
-                Err(RecvError::Closed) => std::future::pending().await,
+            match self.next().await {
+                Hint::Named(names) if !names.split(' ').any(|name| name == wanted) => {}
+                Hint::Named(_) | Hint::Anybody => return,
+                Hint::Lost => {}
             }
         }
     }

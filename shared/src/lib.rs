@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod backoff;
+pub mod cache;
 pub mod changes;
 pub mod clock;
 pub mod config;

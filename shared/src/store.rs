@@ -30,7 +30,7 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> String {
 }
 
 /// Why a record could not be read or changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Redis did not do it.
     #[error(transparent)]
@@ -67,6 +67,15 @@ pub struct Record {
     pub stored_status: Option<String>,
     /// The spec's stored bytes, to compare against when changing it.
     stored_spec: String,
+}
+
+impl Record {
+    /// Memory that it takes, roughly: as text, and as what was read of the text.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let status = self.stored_status.as_ref().map_or(0, String::len);
+        2 * (self.stored_spec.len() + status)
+    }
 }
 
 /// Everything that one step on an instance begins with.

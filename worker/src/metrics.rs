@@ -9,6 +9,7 @@ use shared::clock::Millis;
 use shared::model::{Operation, OperationKind, OperationState};
 use shared::pace::Lane;
 use shared::queue::{BreakerState, JobId, JobKind, Reservation, Settlement};
+use shared::webhooks::Fate;
 
 /// An operation that takes longer has outlived every deadline of its steps; somebody should look.
 const OVERDUE_MS: u64 = 30 * 60 * 1000;
@@ -105,6 +106,10 @@ pub(crate) fn describe() {
         "webhook_attempts_total",
         "Attempts to deliver a webhook, by reason"
     );
+    describe_counter!(
+        "webhook_deliveries_total",
+        "Attempts to deliver a webhook, and deliveries that were given up, by what became of the delivery"
+    );
     describe_histogram!(
         "webhook_attempt_duration_seconds",
         Unit::Seconds,
@@ -138,7 +143,11 @@ fn begin() {
             "policy",
             &["replace", "on_demand", "migrate"],
         ),
-        ("webhook_held_total", "reason", &["slow", "failing"]),
+        (
+            "webhook_held_total",
+            "reason",
+            &["slow", "failing", "proxy"],
+        ),
         (
             "webhook_breaker_state_total",
             "to",
@@ -155,6 +164,9 @@ fn begin() {
         for value in values {
             counter!(name, label => *value).increment(0);
         }
+    }
+    for fate in Fate::ALL {
+        counter!("webhook_deliveries_total", "outcome" => fate.as_str()).increment(0);
     }
     for lane in Lane::ALL {
         counter!("novita_held_total", "lane" => lane.as_str(), "by" => "breaker").increment(0);

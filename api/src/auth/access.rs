@@ -33,6 +33,9 @@ impl Access {
             | Endpoint::QueueStats
             | Endpoint::ListDeliveries
             | Endpoint::ReadDelivery
+            | Endpoint::CacheStats
+            | Endpoint::OneCacheStats
+            | Endpoint::CacheSchedule
             | Endpoint::ReadJob => Self::Scope(Scope::Read),
             Endpoint::CreateInstance
             | Endpoint::ChangeInstance(_)
@@ -48,8 +51,14 @@ impl Access {
             | Endpoint::ReplayDelivery
             | Endpoint::ReplayDeliveries
             | Endpoint::TestWebhook
+            | Endpoint::ClearCaches
+            | Endpoint::CleanUpCaches
+            | Endpoint::RemoveCacheEntry
+            | Endpoint::RunCacheSchedule
             | Endpoint::RetryJob => Self::Scope(Scope::Write),
-            Endpoint::PauseQueue | Endpoint::ResumeQueue => Self::Scope(Scope::Admin),
+            Endpoint::PauseQueue | Endpoint::ResumeQueue | Endpoint::ResetCaches => {
+                Self::Scope(Scope::Admin)
+            }
         }
     }
 }

@@ -276,6 +276,7 @@ async fn wished(
         match accepted.await? {
             Accepted::Yes => {
                 FailPoint::ApiChangeAccepted.reached();
+                app.caches.changed(id);
                 return Ok(Done::Now(wished));
             }
             Accepted::Known(known) => return Ok(Done::Before(known)),

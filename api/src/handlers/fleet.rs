@@ -4,17 +4,20 @@
 //! With `fresh=true` a worker reads it first.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use shared::cache::Source;
 use shared::clock::Millis;
-use shared::fleet::PassReport;
+use shared::fleet::{FleetStore, PassReport};
 use shared::model::Sighting;
-use shared::store::Record;
+use shared::store::{Record, Store, StoreError};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::cached::{Cached, cached};
 use super::{Input, fresh};
 use crate::app::App;
 use crate::error::ApiError;
@@ -27,6 +30,8 @@ use crate::view::InstanceDetails;
 /// Records that are read at a time, and in all.
 const PAGE: u64 = 200;
 const MOST: u64 = 10_000;
+/// Memory of one instance in the provider's list, roughly.
+const SIGHTING: usize = 1000;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Fleet)]
@@ -75,29 +80,37 @@ enum Entry<'a> {
 }
 
 /// Everything that a listing is made of.
-struct Snapshot {
+#[derive(Debug)]
+pub(crate) struct Snapshot {
     records: Vec<Record>,
     fields: BTreeMap<String, Vec<Sighting>>,
     report: PassReport,
 }
 
 impl Snapshot {
-    async fn read(app: &App) -> Result<Self, ApiError> {
+    /// Reads all of it.
+    pub(crate) async fn read(store: &Store, fleet: &FleetStore) -> Result<Self, StoreError> {
         let mut records = Vec::new();
         while (records.len() as u64) < MOST {
-            let page = app.store.page(records.len() as u64, PAGE).await?.records;
+            let page = store.page(records.len() as u64, PAGE).await?.records;
             let is_last = (page.len() as u64) < PAGE;
             records.extend(page);
             if is_last {
                 break;
             }
         }
-        let (fields, report) = fresh::store(app).all().await?;
+        let (fields, report) = fleet.all().await?;
         Ok(Self {
             records,
             fields,
             report,
         })
+    }
+
+    /// Memory that it takes, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let sightings = self.fields.values().flatten().count();
+        self.records.iter().map(Record::bytes).sum::<usize>() + sightings * SIGHTING
     }
 
     /// Our instances, newest first, and then those that are not ours.
@@ -173,7 +186,7 @@ pub(crate) async fn comprehensive(app: &App, input: &Input) -> Result<Reply, Api
     if fresh::is_wanted(input)? {
         fresh::fleet(app).await?;
     }
-    let snapshot = Snapshot::read(app).await?;
+    let (snapshot, cached) = snapshot(app).await?;
     if syncs {
         fresh::read_anew(app).await?;
     }
@@ -190,10 +203,17 @@ pub(crate) async fn comprehensive(app: &App, input: &Input) -> Result<Reply, Api
             novita_api_time: 0,
             local_data_time: read,
             merge_processing_time: ms(began) - read,
-            cache_hit_ratio: 1,
+            cache_hit_ratio: u64::from(cached.source != Source::Miss),
         },
     };
-    Ok(Reply::json(StatusCode::OK, &listing))
+    Ok(cached.onto(Reply::json(StatusCode::OK, &listing)))
+}
+
+async fn snapshot(app: &App) -> Result<(Arc<Snapshot>, Cached), ApiError> {
+    let (snapshot, cached) = cached(app.caches.fleet().await)?;
+    // It is never missing.
+    let snapshot = snapshot.ok_or(ApiError::NotReady("the fleet"))?;
+    Ok((snapshot, cached))
 }
 
 /// `POST /api/instances/sync`: has a worker read the provider's list now and waits for that. Records
@@ -207,10 +227,10 @@ pub(crate) async fn sync(app: &App, input: &Input) -> Result<Reply, ApiError> {
         "dryRun": fields.flag("dryRun").unwrap_or_default(),
     });
     fields.finish(input.parameter("strict")?.as_deref() == Some("true"))?;
-    let before = Snapshot::read(app).await?.entries(true).0.len();
+    let before = snapshot(app).await?.0.entries(true).0.len();
     let looked = fresh::fleet(app).await?;
     let is_done = looked.is_complete();
-    let snapshot = Snapshot::read(app).await?;
+    let (snapshot, _) = snapshot(app).await?;
     let (after, sources) = snapshot.entries(true);
     let message = if is_done {
         "Instances synchronized successfully".to_owned()

@@ -78,6 +78,8 @@ pub(super) async fn fleet(app: &App) -> Result<Looked, ApiError> {
         None => fleet.report().await?,
     };
     let is_new = report.started_at >= asked;
+    // The caller wants what is, whatever this process was told of it.
+    app.caches.outdate_all();
     Ok(Looked { report, is_new })
 }
 
@@ -97,6 +99,7 @@ pub(super) async fn instance(app: &App, id: &InstanceId) -> Result<(), ApiError>
     };
     // It is told as it is, if it takes longer.
     let _ = timeout(FOLLOW, followed).await;
+    app.caches.changed(id);
     Ok(())
 }
 

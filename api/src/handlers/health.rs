@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use shared::cache::CacheStats;
 use shared::clock::Millis;
 use shared::fleet::{FleetStore, PassReport};
 use shared::queue::{Heartbeat, QueueStats, Workers};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::app::App;
 use crate::auth::{Caller, Scope};
+use crate::caches::CacheName;
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::system::{Cpu, load_average, resident_mib};
@@ -101,6 +103,8 @@ struct Look {
     took: Duration,
     /// The queue, or in one word why it could not be read.
     queue: Result<Seen, &'static str>,
+    /// All caches of this process together.
+    caches: CacheStats,
 }
 
 /// The queue and who works on it.
@@ -162,6 +166,7 @@ impl Look {
             at: Millis::now(),
             took: started.elapsed(),
             queue,
+            caches: app.caches.sum().await,
         }
     }
 
@@ -218,7 +223,12 @@ impl Look {
                 "redis": self.redis(app),
                 "novitaApi": self.novita(),
                 "jobQueue": self.job_queue(has_workers),
-                "cache": {"status": redis, "cacheCount": 0, "totalEntries": 0, "hitRatio": 0},
+                "cache": {
+                    "status": redis,
+                    "cacheCount": CacheName::ALL.len(),
+                    "totalEntries": self.caches.entries,
+                    "hitRatio": rounded(self.caches.hit_ratio()),
+                },
             },
             "redis": {
                 "available": is_up,
@@ -226,9 +236,9 @@ impl Look {
                 "cacheManager": {
                     "available": is_up,
                     "configuration": {
-                        "defaultBackend": "redis",
-                        "enableFallback": false,
-                        "cacheCount": 0,
+                        "defaultBackend": if is_up || !app.has_fallback { "redis" } else { "fallback" },
+                        "enableFallback": app.has_fallback,
+                        "cacheCount": CacheName::ALL.len(),
                         "redisConnected": is_up,
                     },
                     "spooled": 0,

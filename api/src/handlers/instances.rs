@@ -1,16 +1,20 @@
 //! Instances: accept a wish, read what is.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde::Serialize;
 use shared::clock::Millis;
 use shared::fail_point::FailPoint;
 use shared::model::{InstanceId, Phase, Spec};
-use shared::store::{Accepted, Page, Record};
+use shared::store::{Accepted, Record};
 use utoipa::ToSchema;
 
+use super::cached::{Cached, cached};
 use super::query::Query;
 use super::{Input, fresh};
 use crate::app::App;
+use crate::caches::Known;
 use crate::create::NewInstance;
 use crate::error::{ApiError, Problem};
 use crate::idempotency::recalled;
@@ -63,6 +67,7 @@ pub(crate) async fn create(app: &App, input: &Input) -> Result<Reply, ApiError> 
     match accepted.await? {
         Accepted::Yes => {
             FailPoint::ApiCreateAccepted.reached();
+            app.caches.changed(&spec.id);
             Ok(reply.known())
         }
         Accepted::Known(known) => recalled(known),
@@ -91,20 +96,22 @@ fn created(spec: &Spec) -> Reply {
 /// `GET /api/instances`: newest first.
 pub(crate) async fn list(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let (offset, limit) = window(input)?;
-    let Page { records, total } = app.store.page(offset, limit).await?;
-    let used = app.store.last_used_of(&records).await?;
-    let details = records.iter().zip(used);
-    let instances = details
-        .map(|(record, used)| InstanceDetails::of(record, used))
+    let (listed, cached) = cached(app.caches.listing(offset, limit).await)?;
+    let (known, total) = listed
+        .as_ref()
+        .map_or((&[][..], 0), |listed| (&listed.instances[..], listed.total));
+    let instances = known
+        .iter()
+        .map(|known| InstanceDetails::of(&known.record, known.used))
         .collect();
-    Ok(Reply::json(StatusCode::OK, &List { instances, total }))
+    Ok(cached.onto(Reply::json(StatusCode::OK, &List { instances, total })))
 }
 
 /// `GET /api/instances/{id}`, by our id or by the provider's; shows a removed instance as `terminated`.
 pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let id = instance_id(input)?;
     let is_fresh = fresh::is_wanted(input)?;
-    let (mut record, mut used) = match known(app, &id).await {
+    let (mut instance, mut cached) = match known(app, &id).await {
         Err(ApiError::NoInstance(_)) => match app.store.bound_to(id.as_str()).await? {
             Some(ours) => known(app, &ours).await,
             None => return foreign(app, &id).await,
@@ -112,14 +119,13 @@ pub(crate) async fn read(app: &App, input: &Input) -> Result<Reply, ApiError> {
         known => known,
     }?;
     if is_fresh {
-        let id = &record.spec.id;
+        let id = &instance.record.spec.id;
         fresh::instance(app, id).await?;
-        (record, used) = known(app, id).await?;
+        (instance, cached) = known(app, id).await?;
     }
-    Ok(Reply::json(
-        StatusCode::OK,
-        &InstanceDetails::of(&record, used).with_segments(&record),
-    ))
+    let record = &instance.record;
+    let details = InstanceDetails::of(record, instance.used).with_segments(record);
+    Ok(cached.onto(Reply::json(StatusCode::OK, &details)))
 }
 
 /// One that the provider's list shows, and that is not ours.
@@ -134,9 +140,10 @@ async fn foreign(app: &App, id: &InstanceId) -> Result<Reply, ApiError> {
     ))
 }
 
-async fn known(app: &App, id: &InstanceId) -> Result<(Record, Option<Millis>), ApiError> {
-    let used = async { Ok::<_, ApiError>(app.store.last_used(id).await?) };
-    tokio::try_join!(record(app, id), used)
+async fn known(app: &App, id: &InstanceId) -> Result<(Arc<Known>, Cached), ApiError> {
+    let (known, cached) = cached(app.caches.instance(id).await)?;
+    let known = known.ok_or_else(|| ApiError::NoInstance(id.to_string()))?;
+    Ok((known, cached))
 }
 
 pub(super) async fn record(app: &App, id: &InstanceId) -> Result<Record, ApiError> {

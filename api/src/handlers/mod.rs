@@ -1,5 +1,7 @@
 //! What each endpoint does: read the input, one effect on Redis, reply.
 
+mod cached;
+pub(crate) mod caches;
 pub(crate) mod changes;
 pub(crate) mod events;
 pub(crate) mod fleet;
@@ -33,6 +35,8 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 pub(crate) struct Input {
     /// The id in the path; empty where there is none.
     pub(crate) id: String,
+    /// What stands behind it in the path; empty where nothing does.
+    pub(crate) key: String,
     /// The query as sent.
     pub(crate) query: String,
     /// The body; empty where none is read.

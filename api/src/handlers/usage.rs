@@ -96,6 +96,7 @@ pub(crate) async fn touch(app: &App, input: &Input) -> Result<Reply, ApiError> {
     let used = text.as_deref().and_then(Millis::parse_iso);
     let known = app.store.touch(&id, used).await?;
     let known = known.ok_or_else(|| ApiError::NoInstance(id.to_string()))?;
+    app.caches.changed(&id);
     let answer = Used {
         instance_id: id.as_str(),
         last_used_at: known.iso(),

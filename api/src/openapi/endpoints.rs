@@ -1,5 +1,6 @@
 //! What is told of each endpoint.
 
+mod caches;
 mod webhooks;
 
 use serde_json::{Value, json};
@@ -125,6 +126,14 @@ pub(super) fn describe(endpoint: Endpoint, schemas: &mut Schemas) -> Described {
         | Endpoint::ReplayDelivery
         | Endpoint::ReplayDeliveries
         | Endpoint::TestWebhook => webhooks::describe(endpoint, schemas),
+        Endpoint::CacheStats
+        | Endpoint::OneCacheStats
+        | Endpoint::ClearCaches
+        | Endpoint::CleanUpCaches
+        | Endpoint::RemoveCacheEntry
+        | Endpoint::ResetCaches
+        | Endpoint::CacheSchedule
+        | Endpoint::RunCacheSchedule => caches::describe(endpoint, schemas),
         Endpoint::Health
         | Endpoint::Live
         | Endpoint::Ready

@@ -13,6 +13,13 @@ use crate::options::{
 };
 use crate::validate::{MAX_NAME, Whole};
 
+/// A body with one member, a text.
+pub(super) fn text_of(name: &str, about: &str) -> Value {
+    let text = json!({ "type": "string", "description": about });
+    let properties = Map::from_iter([(name.to_owned(), text)]);
+    json!({ "type": "object", "properties": properties })
+}
+
 /// The body of a create.
 pub(super) fn create() -> Value {
     json!({

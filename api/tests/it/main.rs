@@ -10,6 +10,7 @@
 mod accept;
 mod auth;
 mod budget;
+mod caches;
 mod change;
 mod drain;
 mod edge;

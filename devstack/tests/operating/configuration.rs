@@ -21,11 +21,12 @@ which `--help` lists.
 
 ";
 
-const HEADINGS: [(&str, &[&str]); 4] = [
+const HEADINGS: [(&str, &[&str]); 5] = [
     ("Redis, for every binary", &["api", "worker", "migration"]),
     ("Both processes", &["api", "worker"]),
     ("`novita-api`", &["api"]),
     ("`novita-worker`", &["worker"]),
+    ("`redis-migration`", &["migration"]),
 ];
 
 /// One variable as one binary reads it.

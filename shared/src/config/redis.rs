@@ -50,6 +50,10 @@ pub struct RedisArgs {
     /// First wait between tries, in ms (100 to 10000); it doubles
     #[arg(long, env = "REDIS_RETRY_DELAY_MS", default_value = "1000")]
     redis_retry_delay_ms: String,
+    /// Whether callers are served while Redis does not answer: reads from what was read before, writes from a
+    /// file that keeps them until it does. Without it they are told to come again
+    #[arg(long, env = "REDIS_ENABLE_FALLBACK", default_value = "false")]
+    redis_enable_fallback: String,
     /// Prefix of every key: 1 to 50 letters, digits, hyphens or underscores
     #[arg(long, env = "REDIS_KEY_PREFIX", default_value = "novita_api")]
     redis_key_prefix: String,
@@ -64,6 +68,8 @@ pub struct RedisConfig {
     pub keys: Keys,
     /// Their prefix.
     pub prefix: String,
+    /// Callers are served, as far as possible, while Redis does not answer.
+    pub has_fallback: bool,
 }
 
 impl RedisArgs {
@@ -97,6 +103,7 @@ impl RedisArgs {
             &self.redis_retry_delay_ms,
             100..=10_000,
         );
+        let has_fallback = reader.bool("REDIS_ENABLE_FALLBACK", &self.redis_enable_fallback);
         let options = RedisOptions {
             target: target?,
             connect_timeout,
@@ -108,6 +115,7 @@ impl RedisArgs {
             options,
             keys: Keys::new(&prefix),
             prefix,
+            has_fallback,
         })
     }
 

@@ -26,6 +26,9 @@ pub enum RedisError {
     /// The answer has a shape that the protocol does not allow.
     #[error("unexpected answer from Redis: {0}")]
     Protocol(String),
+    /// The request was not sent, because the server did not answer a moment ago, or too many wait for it.
+    #[error("Redis was not asked: {0}")]
+    NotAsked(&'static str),
     /// The request was not sent because the server could not accept it.
     #[error("request not sent to Redis: {0}")]
     Refused(String),
@@ -73,12 +76,21 @@ impl ServerError {
         .any(|fragment| self.message.contains(fragment))
     }
 
-    /// The server cannot serve right now but will: loading, failing over, busy with a script.
+    /// The server cannot serve right now but will: loading, failing over, busy with a script, full, or not able
+    /// to write to its disk. In a script these come before its first write, so nothing was applied.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(
             self.code.as_str(),
-            "LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY"
+            "LOADING"
+                | "BUSY"
+                | "TRYAGAIN"
+                | "CLUSTERDOWN"
+                | "MASTERDOWN"
+                | "READONLY"
+                | "OOM"
+                | "MISCONF"
+                | "NOREPLICAS"
         )
     }
 }
@@ -94,6 +106,7 @@ impl RedisError {
             Self::Quota(_) => "quota",
             Self::Server(_) => "server",
             Self::Protocol(_) => "protocol",
+            Self::NotAsked(_) => "not_asked",
             Self::Refused(_) => "refused",
         }
     }
@@ -102,7 +115,7 @@ impl RedisError {
     #[must_use]
     pub fn was_not_applied(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Refused(_) => true,
+            Self::Unreachable { .. } | Self::NotAsked(_) | Self::Refused(_) => true,
             Self::Server(error) => error.is_passing(),
             Self::Unclear(_) | Self::Unauthorized(_) | Self::Quota(_) | Self::Protocol(_) => false,
         }
@@ -112,10 +125,16 @@ impl RedisError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Unclear(_) => true,
+            Self::Unreachable { .. } | Self::NotAsked(_) | Self::Unclear(_) => true,
             Self::Server(error) => error.is_passing(),
             Self::Unauthorized(_) | Self::Quota(_) | Self::Protocol(_) | Self::Refused(_) => false,
         }
+    }
+
+    /// Nobody answered.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unclear(_))
     }
 }
 

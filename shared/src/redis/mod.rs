@@ -3,6 +3,7 @@
 mod cluster;
 mod command;
 mod error;
+mod guard;
 pub mod keys;
 mod reply;
 mod resp;
@@ -10,13 +11,14 @@ pub mod scripts;
 mod subscribe;
 mod upstash;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use cluster::Cluster;
 pub use command::Command;
 pub use error::{RedisError, ServerError};
+use guard::{Guard, TRY_EVERY, TRY_FOR};
 pub use keys::Keys;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -24,6 +26,7 @@ pub use reply::Reply;
 use resp::Resp;
 pub use scripts::Script;
 pub use subscribe::{Notice, Subscription};
+use tokio::time::timeout;
 use upstash::Upstash;
 
 use crate::backoff::Backoff;
@@ -86,6 +89,7 @@ pub struct Redis {
     retries: u32,
     backoff: Backoff,
     scripts_run: Arc<AtomicU64>,
+    guard: Option<Arc<Guard>>,
 }
 
 #[derive(Clone)]
@@ -130,6 +134,7 @@ impl Redis {
             retries: options.retries,
             backoff,
             scripts_run: Arc::default(),
+            guard: None,
         })
     }
 
@@ -224,6 +229,22 @@ impl Redis {
         }
     }
 
+    /// The same handle for callers that shall not wait for a server that does not answer: after a few failures
+    /// in a row requests fail at once ([`RedisError::NotAsked`]), until the server answers a `PING` again.
+    #[must_use]
+    pub fn guarded(&self) -> Self {
+        Self {
+            guard: Some(Arc::new(Guard::new())),
+            ..self.clone()
+        }
+    }
+
+    /// Whether a guarded handle lets nobody wait at the moment.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.is_open())
+    }
+
     /// Listens to a channel until the subscription is dropped.
     #[must_use]
     pub fn subscribe(&self, channel: String) -> Subscription {
@@ -243,13 +264,13 @@ impl Redis {
         }
         let mut tries = 0;
         loop {
-            let error = match self.execute(batch).await {
+            let error = match self.execute_guarded(batch).await {
                 Ok(replies) => return Ok(replies),
                 Err(error) => error,
             };
             let may_repeat =
                 error.was_not_applied() || (error.is_passing() && repeat == Repeat::Harmless);
-            if tries >= self.retries || !may_repeat {
+            if tries >= self.retries || !may_repeat || self.is_given_up() {
                 return Err(error);
             }
             let wait = self
@@ -259,6 +280,39 @@ impl Redis {
             tracing::debug!(%error, tries, wait_ms = wait.as_millis() as u64, "trying Redis again");
             metrics::counter!("redis_retries_total").increment(1);
             tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn execute_guarded(&self, batch: Batch<'_>) -> Result<BatchReply, RedisError> {
+        let Some(guard) = &self.guard else {
+            return self.execute(batch).await;
+        };
+        let _place = guard.enter()?;
+        let result = self.execute(batch).await;
+        if guard.note(result.as_ref().err()) {
+            let (redis, guard) = (self.clone(), Arc::downgrade(guard));
+            tokio::spawn(async move { redis.try_until_answered(guard).await });
+        }
+        result
+    }
+
+    /// Tries whether the server answers until it does, or nobody has this handle any more.
+    async fn try_until_answered(self, guard: Weak<Guard>) {
+        let unguarded = Self {
+            guard: None,
+            ..self
+        };
+        let ping = [Command::new("PING")];
+        loop {
+            tokio::time::sleep(TRY_EVERY).await;
+            let Some(guard) = guard.upgrade() else {
+                return;
+            };
+            // Any answer will do, also one that says that it is loading.
+            let answer = timeout(TRY_FOR, unguarded.execute(&ping)).await;
+            if answer.is_ok_and(|answer| !answer.is_err_and(|error| error.is_silence())) {
+                return guard.answered();
+            }
         }
     }
 

@@ -24,6 +24,7 @@ impl Store {
             id.to_string(),
             used.map_or_else(String::new, |used| used.0.to_string()),
             MAX_AHEAD.as_millis().to_string(),
+            self.keys.changes_channel(),
         ];
         let reply = self
             .redis

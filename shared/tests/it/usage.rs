@@ -106,7 +106,7 @@ async fn a_use_costs_what_its_header_declares(rig: Rig) {
     // The server learns the script.
     store.touch(&id, Some(Millis(1))).await.unwrap();
     let touch = async |id: &InstanceId, at| cost(&rig, store.touch(id, Some(Millis(at)))).await.0;
-    assert_eq!(touch(&id, 5).await, 5, "a later one");
+    assert_eq!(touch(&id, 5).await, 6, "a later one");
     assert_eq!(touch(&id, 4).await, 4, "an earlier one");
     assert_eq!(touch(&InstanceId::generate(), 5).await, 3, "of nothing");
     assert_eq!(cost(&rig, store.last_used(&id)).await.0, 1);

@@ -40,6 +40,21 @@ struct Ending {
     writes: Vec<Write>,
 }
 
+/// Why a delivery is not attempted now, and when to look again.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    reason: &'static str,
+    wait: Duration,
+}
+
+impl Hold {
+    /// The proxy does not work.
+    const NO_PROXY: Self = Self {
+        reason: "proxy",
+        wait: NO_PROXY,
+    };
+}
+
 impl Webhooks {
     /// Makes the attempt that is due, if it may be made.
     pub(crate) async fn deliver(
@@ -58,13 +73,17 @@ impl Webhooks {
         let turn = match self.turn(&delivery) {
             Ok(turn) => turn,
             Err(not_yet) => {
-                return held(job, delivery, now, not_yet.reason(), not_yet.wait());
+                let hold = Hold {
+                    reason: not_yet.reason(),
+                    wait: not_yet.wait(),
+                };
+                return held(job, delivery, now, hold);
             }
         };
         FailPoint::BeforeWebhook.reached();
         let attempt = self.attempt(&delivery).await;
         if is_no_attempt(&attempt) && !is_test(&delivery) {
-            return held(job, delivery, now, "proxy", NO_PROXY);
+            return held(job, delivery, now, Hold::NO_PROXY);
         }
         if let Some(turn) = turn {
             turn.conclude(matches!(attempt.outcome, Outcome::Delivered { .. }));
@@ -177,13 +196,8 @@ fn failed(delivery: &queue::Delivery, attempts: u32, failure: &Failure) -> Endin
 }
 
 /// A delivery whose turn it is not keeps its attempts; that has an end, too.
-fn held(
-    job: Reservation,
-    delivery: queue::Delivery,
-    now: Millis,
-    reason: &'static str,
-    wait: Duration,
-) -> Settlement {
+fn held(job: Reservation, delivery: queue::Delivery, now: Millis, hold: Hold) -> Settlement {
+    let Hold { reason, wait } = hold;
     metrics::counter!("webhook_held_total", "reason" => reason).increment(1);
     let waited = delivery.wanted_since().map_or(0, |since| now.since(since));
     if Duration::from_millis(waited) <= HELD_AT_MOST {

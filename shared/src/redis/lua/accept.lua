@@ -16,7 +16,7 @@
   Keeps: by reserving here, the sum of all reservations never passes the limit.
   Repeatable: a request that was applied before is accepted again and changes nothing, also when a
   later wish has replaced it.
-  Commands: new instance 9, + 1 when it has variables; change 9, or 11 when its job waits; taken name 5; conflict 4;
+  Commands: new instance 9, + 1 when it has variables; change 10, or 12 when its job waits; taken name 5; conflict 4;
             + 1 when an operation is forgotten; + 1 when a sleeper is woken; of one that reserves + 2
             for a change, + 3 for a new instance; over budget 5, a new instance 4; with an answer to
             remember + 2, or + 1 when it is refused; known 3 ]]
@@ -62,6 +62,7 @@ local function reserve_claim()
   end
 end
 
+-- Workers tell of a new instance once they looked; nobody can have asked for it before.
 if expected == '' then
   local is_repeat = units and call('HEXISTS', SPEC, id) == 1
   if is_repeat then
@@ -102,6 +103,7 @@ else
     if forgotten ~= '' then
       call('HDEL', OPS, forgotten)
     end
+    announce(id)
   end
 end
 call('HSETNX', OPS, operation_id, operation)

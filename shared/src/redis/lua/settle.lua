@@ -40,7 +40,7 @@
         none of them counts), + 1 when any of them is released; + 1 per hash that has fields set, + 1 per
         hash that has fields removed; + 2 when there are lines for the log of deliveries;
         + 1 when there are notes of stock, + 1 when any is set, + 1 when any is dropped; + those of an
-        enqueue (less 2) when there are follow-up jobs; + 1 when an instance has news: an operation or an event; + 1 when jobs became due that it did not reserve
+        enqueue (less 2) when there are follow-up jobs; + 1 when an instance has news: a status, an operation or an event; + 1 when jobs became due that it did not reserve
         itself, + 1 per sleeper woken (at most 4); all stale + 1; repeated 6, less when it had leased
         nothing, and one more than the first when that was not applied ]]
 local STATUS, OPS, NAMES, REPLIES, INDEX, CLOSED = KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]
@@ -282,7 +282,7 @@ local changed, news = {}, {}
 for _, job in ipairs(mine) do
   local is_news = false
   for _, write in ipairs(job.writes) do
-    is_news = is_news or write.kind == 'op' or write.kind == 'event'
+    is_news = is_news or write.kind == 'status' or write.kind == 'op' or write.kind == 'event'
     if write.kind == 'status' then
       statuses[#statuses + 1], statuses[#statuses + 2] = write.key, write.value
     elseif write.kind == 'op' then
