@@ -8,7 +8,7 @@ COMMIT = $(shell git rev-parse HEAD)
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: run
 run: deps build ## Bring up everything, show an instance becoming ready, stay up
@@ -70,6 +70,10 @@ chaos-queue: deps ## 10,000 jobs while workers are killed and Redis is restarted
 chaos: deps build-fail-points ## Creates and deletes while processes kill themselves; ARGS=--lifecycles for whole lives
 	$(CARGO) test --package devstack --test chaos_create --locked -- --seeds 40 --lost 1000 $(ARGS)
 
+.PHONY: chaos-webhooks
+chaos-webhooks: deps build ## 10,000 webhooks while a worker is killed every second: all delivered, in unbroken sequences
+	$(CARGO) test --package devstack --test chaos_webhooks --locked -- --events 10000 $(ARGS)
+
 .PHONY: bench-queue
 bench-queue: deps-bench-queue ## Our queue beside BullMQ and its Rust port; ARGS=--quick for a look
 	$(CARGO) build --workspace --release --locked
@@ -79,6 +83,11 @@ bench-queue: deps-bench-queue ## Our queue beside BullMQ and its Rust port; ARGS
 bench-fleet: deps ## 1,000 and 10,000 instances: how soon changes show, calls, memory; ARGS=--quick for a look
 	$(CARGO) build --workspace --release --locked
 	$(CARGO) bench -p worker --bench fleet --locked -- $(ARGS)
+
+.PHONY: bench-webhooks
+bench-webhooks: deps ## Deliveries a second beside bare requests, and what receivers that hang cost the others; ARGS=--quick
+	$(CARGO) build --workspace --release --locked
+	$(CARGO) bench -p worker --bench webhooks --locked -- $(ARGS)
 
 .PHONY: build
 build:

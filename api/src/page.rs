@@ -19,6 +19,8 @@ pub(crate) enum Asset {
     Index,
     /// What it does.
     Script,
+    /// What it does about webhooks.
+    WebhooksScript,
     /// How all pages look.
     Style,
     /// The API, for people.
@@ -33,6 +35,7 @@ impl Asset {
         let (media_type, bytes): (_, &'static [u8]) = match self {
             Self::Index => (HTML, include_bytes!("page/index.html")),
             Self::Script => (SCRIPT, include_bytes!("page/app.js")),
+            Self::WebhooksScript => (SCRIPT, include_bytes!("page/webhooks.js")),
             Self::Style => (STYLE, include_bytes!("page/style.css")),
             Self::Docs => (HTML, include_bytes!("page/docs.html")),
             Self::DocsScript => (SCRIPT, include_bytes!("page/docs.js")),

@@ -56,7 +56,7 @@ pub(crate) enum Endpoint {
     Page(Asset),
 }
 
-pub(crate) static RESOURCES: [Resource; 50] = [
+pub(crate) static RESOURCES: [Resource; 51] = [
     Resource {
         pattern: "/api/instances",
         methods: &[
@@ -251,6 +251,10 @@ pub(crate) static RESOURCES: [Resource; 50] = [
     Resource {
         pattern: "/",
         methods: &[(Verb::Get, Endpoint::Page(Asset::Index))],
+    },
+    Resource {
+        pattern: "/webhooks.js",
+        methods: &[(Verb::Get, Endpoint::Page(Asset::WebhooksScript))],
     },
     Resource {
         pattern: "/app.js",

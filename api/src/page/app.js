@@ -1,3 +1,5 @@
+import { webhooksPart } from "/webhooks.js";
+
 // The fleet at a glance. The key is kept in this variable and nowhere else.
 let key = null;
 /** @type {Map<string, object>} */
@@ -5,7 +7,7 @@ const instances = new Map();
 let follower = null;
 
 const find = (selector, from = document) => from.querySelector(selector);
-const sections = ["sign-in", "instances", "instance", "queue", "health"];
+const sections = ["sign-in", "instances", "instance", "queue", "webhooks", "health"];
 
 /** An element with text in it; text is never read as markup. */
 function element(name, text = "", attributes = {}) {
@@ -213,9 +215,12 @@ async function drawHealth() {
   show("health");
 }
 
+const drawWebhooks = webhooksPart({ find, element, ask, trying, tell, confirmed, when, show });
+
 const route = trying(async () => {
   const [name, id] = location.hash.slice(1).split("/");
   if (name === "queue") return drawQueue();
+  if (name === "webhooks") return drawWebhooks();
   if (name === "health") return drawHealth();
   if (name === "instance" && id) return drawInstance(decodeURIComponent(id));
   drawFleet();

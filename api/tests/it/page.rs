@@ -55,7 +55,7 @@ async fn every_file_that_a_page_names_is_served_and_nothing_comes_from_elsewhere
 #[tokio::test]
 async fn scripts_make_no_markup_of_texts_and_keep_no_key() {
     let api = Api::start().await;
-    for script in ["/app.js", "/docs.js"] {
+    for script in ["/app.js", "/webhooks.js", "/docs.js"] {
         let (.., text) = file(&api, script).await;
         for word in [
             "innerHTML",

@@ -154,7 +154,8 @@ fn worker(env: &[(&str, &str)]) -> Output {
 #[test]
 fn a_wrong_configuration_is_told_whole_and_ends_with_78() {
     let output = worker(&[
-        ("JOB_LEASE_MS", "3000"),
+        ("JOB_LEASE_MS", "10500"),
+        ("NOVITA_API_TIMEOUT", "12000"),
         ("NOVITA_API_KEY", "tooshort"),
         ("WEBHOOK_FORMAT", "xml"),
         ("REDIS_COMMAND_TIMEOUT_MS", "1"),
@@ -163,7 +164,8 @@ fn a_wrong_configuration_is_told_whole_and_ends_with_78() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{told}");
     for name in [
-        "JOB_LEASE_MS: must be longer than REQUEST_TIMEOUT",
+        "JOB_LEASE_MS: must be longer than NOVITA_API_TIMEOUT",
+        "JOB_LEASE_MS: must be longer than WEBHOOK_TIMEOUT by 1000 ms or more",
         "NOVITA_API_KEY",
         "WEBHOOK_FORMAT",
         "REDIS_COMMAND_TIMEOUT_MS",

@@ -26,6 +26,8 @@ use crate::fleet_cli::FleetCommand;
 use crate::queue_cli::QueueArgs;
 
 const DEFAULT_METRICS_PORT: u16 = 9465;
+/// From the end of a delivery until it is settled, with time to spare.
+const SETTLED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Drives the provider and delivers webhooks for the Novita GPU Instance API
 #[derive(Debug, Parser)]
@@ -217,12 +219,18 @@ impl WorkerArgs {
             ("REQUEST_TIMEOUT", write_timeout),
             ("NOVITA_API_TIMEOUT", read_timeout),
             ("HEALTH_CHECK_TIMEOUT_MS", reconcile.health_timeout),
-            ("WEBHOOK_TIMEOUT", webhook.timeout),
         ];
         for (name, timeout) in longest {
             if timeout >= lease {
                 reader.problem("JOB_LEASE_MS", &format!("must be longer than {name}"));
             }
+        }
+        // A receiver may answer at the last moment: what is not settled by the end of the lease is sent
+        // twice.
+        if webhook.timeout + SETTLED_WITHIN > lease {
+            let margin = SETTLED_WITHIN.as_millis();
+            let problem = format!("must be longer than WEBHOOK_TIMEOUT by {margin} ms or more");
+            reader.problem("JOB_LEASE_MS", &problem);
         }
         Some(WorkerConfig {
             common,
