@@ -35,6 +35,9 @@ pub struct Restored {
     pub expired: u64,
 }
 
+/// For so long it is known which file was restored.
+const REMEMBERED_SECONDS: u32 = 3600;
+
 /// Puts everything in the file at `path` back. Without `force` only where nothing is.
 ///
 /// # Errors
@@ -58,8 +61,16 @@ pub async fn restore(
         lock,
         checked: &checked,
     };
-    let begun = load.begun(path).await?;
-    restored.known = begun.unwrap_or_default();
+    match load.begun(path).await? {
+        Begun::Over if force => load.forget().await?,
+        Begun::Over => {
+            restored.known = checked.entries;
+            load.remember().await?;
+            return Ok(restored);
+        }
+        Begun::UnderWay(known) => restored.known = known,
+        Begun::Never => {}
+    }
     if restored.known == 0 {
         if !force && (load.has_layout().await? || load.is_live(&pattern).await?) {
             return Err(Failure::Refused(LIVE.into()));
@@ -72,6 +83,16 @@ pub async fn restore(
     Ok(restored)
 }
 
+/// How far an earlier run came with the same file.
+enum Begun {
+    /// There was none, or it is long ago.
+    Never,
+    /// It was killed after so many entries.
+    UnderWay(u64),
+    /// It came to its end, and may have been killed before it could say so.
+    Over,
+}
+
 struct Load<'l> {
     place: Place<'l>,
     lock: &'l Lock,
@@ -79,15 +100,24 @@ struct Load<'l> {
 }
 
 impl Load<'_> {
-    /// How many entries an earlier run has written, if one has begun.
-    async fn begun(&self, path: &Path) -> Result<Option<u64>, Failure> {
+    /// How far an earlier run came.
+    async fn begun(&self, path: &Path) -> Result<Begun, Failure> {
         let key = self.place.keys.loading();
         let command = Command::new("HMGET").arg(key).args(["sha256", "entries"]);
         let reply = self.place.redis.run(command, Repeat::Harmless).await?;
         let found = reply.optional_texts()?;
+        let is_over = self.has_layout().await?;
         match found.as_slice() {
             [Some(sha256), Some(entries)] if *sha256 == self.checked.sha256 => {
-                Ok(entries.parse().ok())
+                Ok(match entries.parse() {
+                    Ok(_) if is_over => Begun::Over,
+                    Ok(known) => Begun::UnderWay(known),
+                    Err(_) => Begun::Never,
+                })
+            }
+            [Some(_), _] if is_over => {
+                self.forget().await?;
+                Ok(Begun::Never)
             }
             [Some(_), _] => Err(Failure::Refused(format!(
                 "the restore of another file than {} is not complete; finish that one first, or delete \
@@ -95,7 +125,7 @@ impl Load<'_> {
                 path.display(),
                 self.place.keys.loading()
             ))),
-            _ => Ok(None),
+            _ => Ok(Begun::Never),
         }
     }
 
@@ -225,6 +255,20 @@ impl Load<'_> {
     async fn finish(&self, layout: Option<String>) -> Result<(), Failure> {
         let layout = layout.unwrap_or_default();
         set_layout_text(self.place, self.lock, LOADING.to_owned(), layout).await?;
+        self.remember().await
+    }
+
+    /// Has it known for a while that this file was restored: whoever was killed before the tool could say so
+    /// asks again.
+    async fn remember(&self) -> Result<(), Failure> {
+        let command = Command::new("EXPIRE").arg(self.place.keys.loading());
+        let command = command.arg(REMEMBERED_SECONDS.to_string());
+        self.place.redis.run(command, Repeat::Harmless).await?;
+        Ok(())
+    }
+
+    /// Has it not known any more.
+    async fn forget(&self) -> Result<(), Failure> {
         let command = Command::new("DEL").arg(self.place.keys.loading());
         self.place.redis.run(command, Repeat::Harmless).await?;
         Ok(())

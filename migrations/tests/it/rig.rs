@@ -175,7 +175,9 @@ pub(crate) async fn everything(server: &RedisServer) -> Everything {
     let redis = client(server);
     let keys = ask(&redis, ["KEYS", "*"]).await.optional_texts().unwrap();
     let mut all = BTreeMap::new();
-    for key in keys.into_iter().flatten() {
+    // Which file was restored lately is the tool's own, and ends by itself.
+    let keys = keys.into_iter().flatten();
+    for key in keys.filter(|key| !key.ends_with(":loading")) {
         let value = value(&redis, &key).await;
         all.insert(key, value);
     }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::rig::Said;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The simulated provider and the API, as the predecessor and its callers would speak to them.
 struct World {
@@ -172,6 +172,7 @@ async fn the_stack_goes_on_with_what_was_imported(transport: Transport) {
     world.shows("inst_1_run", "ready").await;
     // What was believed to be stopped runs, so somebody wants it.
     world.shows("inst_2_stop", "ready").await;
+    // An absence is believed when it was seen twice, half a minute apart.
     world.shows("inst_3_gone", "terminated").await;
     world.shows("inst_4_lost", "failed").await;
     for (call, expected) in [("create", orders), ("stop", 0), ("delete", 0), ("start", 0)] {

@@ -118,7 +118,7 @@ async fn what_a_settlement_brings_costs_what_its_header_declares(rig: Rig) {
     let offer = offer();
     let cases: Vec<(&str, u64, Vec<Write>)> = vec![
         ("nothing", 0, vec![]),
-        ("a status", 1, vec![status()]),
+        ("a status", 1 + 1, vec![status()]),
         ("an operation", 1 + 1, vec![operation()]),
         (
             "several statuses and operations",
