@@ -1,5 +1,6 @@
 //! Instances that are created, get ready and are deleted, one after the other in every lane.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,13 +57,22 @@ impl<'a> Lives<'a> {
             }
         });
         let count = async {
-            while self.sink.webhooks().len() < events {
+            while self.told() < events {
                 sleep(LOOK_EVERY).await;
             }
             self.is_enough.store(true, Ordering::Relaxed);
         };
         tokio::join!(lanes, count);
         std::mem::take(&mut *self.ids.lock().unwrap())
+    }
+
+    /// How many webhooks came, each counted once.
+    fn told(&self) -> usize {
+        let webhooks = self.sink.webhooks();
+        let ids = webhooks
+            .iter()
+            .map(|webhook| &webhook.headers["webhook-id"]);
+        ids.collect::<HashSet<_>>().len()
     }
 
     async fn live(&self) {

@@ -26,6 +26,8 @@ pub(crate) struct Requests {
 
 /// What the child process does.
 pub(crate) async fn run(requests: &Requests) -> anyhow::Result<()> {
+    // The client wants a TLS provider even where only plain HTTP is spoken.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = reqwest::Client::builder().no_proxy();
     if requests.own_connections {
         client = client.pool_max_idle_per_host(0);

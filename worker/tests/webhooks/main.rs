@@ -8,6 +8,7 @@
 
 mod gone;
 mod killed;
+mod patience;
 mod retries;
 mod rig;
 mod secrets;
