@@ -39,7 +39,7 @@ pub(super) struct WebhookArgs {
     /// Let webhooks go over plain http [default: true outside production]
     #[arg(long, env = "WEBHOOK_ALLOW_HTTP")]
     webhook_allow_http: Option<String>,
-    /// HTTP proxy for webhooks: http://[user:password@]host:port; names are looked up here all the same
+    /// HTTP proxy for webhooks, `http://[user:password@]host:port`; names are looked up here all the same
     #[arg(long, env = "WEBHOOK_PROXY", hide_env_values = true)]
     webhook_proxy: Option<String>,
     /// How long the log of deliveries keeps what was sent, in days (1 to 30)
