@@ -1,5 +1,6 @@
 //! What a command came to: for people, for programs, and as an exit code.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -123,14 +124,19 @@ impl Answer {
         Self { lines, json, exit }
     }
 
-    /// Prints it: the lines, or one line of JSON.
+    /// Prints it: the lines, or one line of JSON. What was done stays done when nobody reads it to its end
+    /// (`redis-migration plan | head`), so that the exit code tells of the work and not of the printing.
     pub fn tell(&self, json: bool) {
-        if json {
-            println!("{}", self.json);
+        let text = if json {
+            self.json.to_string() + "\n"
         } else {
-            for line in &self.lines {
-                println!("{line}");
-            }
+            self.lines.iter().flat_map(|line| [line, "\n"]).collect()
+        };
+        let mut out = io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            eprintln!("redis-migration: the answer could not be printed: {error}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::schema::{LOADING, Layout};
 
-use crate::rig::Rig;
+use crate::rig::{Rig, Transport};
 
 over_both_transports!(
     a_plan_writes_nothing_and_a_run_leads_to_what_this_build_writes,
@@ -87,4 +87,16 @@ async fn a_layout_of_a_later_release_is_left_alone(rig: Rig) {
         }
         assert_eq!(layout(&rig).await.as_deref(), Some(later));
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_does_not_change_how_it_ends() {
+    let rig = Rig::start(Transport::Resp).await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = rig.command(&["plan"]);
+    command.stdout(writer).stderr(std::process::Stdio::piped());
+    let ended = command.spawn().unwrap().wait_with_output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(ended.stderr.is_empty(), "{ended:?}");
 }
